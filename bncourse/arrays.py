@@ -1,0 +1,194 @@
+"""Which library holds this array, and which precision its device offers.
+
+The rest of the package never names NumPy or CuPy: it asks here and then uses only what the
+array API standard has. CuPy is imported only when somebody asks for it by name.
+"""
+
+import os
+from functools import cache
+
+import array_api_compat as compat
+import array_api_compat.numpy
+import numpy as np
+
+_LIBRARIES = ("numpy", "cupy")
+
+
+def namespace(**arrays):
+    """The array library that holds all the given arrays.
+
+    Parameters are passed by the name that the caller's user knows, so that an error can say
+    which one is meant: ``namespace(x=x, gamma=gamma)``. ``None`` and Python lists are passed
+    over, because they live nowhere.
+
+    Returns
+    -------
+    module
+        The array API namespace (of array-api-compat where the library needs it).
+
+    Raises
+    ------
+    TypeError
+        If no argument is an array, or if two of them live in different libraries or on
+        different devices. The message says which argument lives where.
+    """
+    kinds = {type(a) for a in arrays.values() if a is not None}
+    if kinds == {np.ndarray}:
+        return array_api_compat.numpy  # the common case, told in a microsecond
+    found = {
+        name: a for name, a in arrays.items() if not (a is None or isinstance(a, (list, tuple)))
+    }
+    places = {}
+    for name, a in found.items():
+        if not compat.is_array_api_obj(a):
+            raise TypeError(
+                f"{name} must be an array, not {type(a).__name__}: wrap it, e.g. np.asarray({name})"
+            )
+        places[name] = (compat.array_namespace(a), compat.device(a))
+    if not places:
+        name, a = next(iter(arrays.items()))
+        raise TypeError(
+            f"{name} must be an array, not {type(a).__name__}: wrap it, e.g. np.asarray({name})"
+        )
+    first, home = next(iter(places.items()))
+    for name, place in places.items():
+        if place != home:
+            raise TypeError(
+                f"{first} lives in {_describe(home)} but {name} in {_describe(place)}: "
+                f'move one of them, e.g. bncourse.arrays.to({name}, "{library(found[first])}")'
+            )
+    return home[0]
+
+
+def library(x):
+    """Name of the library that holds ``x``: ``"numpy"``, ``"cupy"``, ``"array_api_strict"`` ..."""
+    return compat.array_namespace(x).__name__.removeprefix("array_api_compat.").split(".")[0]
+
+
+def _describe(place):
+    xp, device = place
+    name = xp.__name__.removeprefix("array_api_compat.").split(".")[0]
+    return name if str(device) == "cpu" else f"{name} ({device})"
+
+
+def accumulator(x):
+    """Widest real floating dtype on the device of ``x``, and never narrower than ``x`` itself.
+
+    Sums and statistics are carried in it: float64 wherever the device has it.
+    """
+    return _accumulator(compat.array_namespace(x), compat.device(x), x.dtype)
+
+
+@cache
+def _accumulator(xp, device, dtype):
+    offered = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    widest = offered.get("float64", xp.float32)
+    return xp.result_type(dtype, widest)
+
+
+def check_real(name, x):
+    """Raise ``TypeError`` unless ``x`` has a real floating dtype; says how to convert it."""
+    if type(x) is np.ndarray and x.dtype.kind == "f":
+        return  # the common case, told in a microsecond
+    xp = namespace(**{name: x})
+    if xp.isdtype(x.dtype, "real floating"):
+        return
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise TypeError(
+            f"{name} is complex ({x.dtype}), but a variance is defined here for real numbers "
+            "only: pass real and imaginary parts as two features"
+        )
+    raise TypeError(
+        f"{name} has dtype {x.dtype}, but real floating point numbers are needed: "
+        f"convert it first, e.g. {name}.astype('float32')"
+    )
+
+
+def place(name, value, x, shape, dtype):
+    """``value`` (array or list) as an array beside ``x``, of the given dtype, checked for shape.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is complex or not numeric.
+    ValueError
+        If its shape is not ``shape``; the message names both.
+    """
+    xp = namespace(x=x)
+    if isinstance(value, (list, tuple)):
+        value = xp.asarray(value, dtype=dtype, device=compat.device(x))
+    elif not xp.isdtype(value.dtype, ("real floating", "integral")):
+        raise TypeError(f"{name} has dtype {value.dtype}, but real numbers are needed")
+    if tuple(value.shape) != tuple(shape):
+        raise ValueError(
+            f"{name} has shape {tuple(value.shape)}, but x asks for {tuple(shape)}: "
+            "one value per channel"
+        )
+    return xp.astype(value, dtype, copy=False)
+
+
+def to(x, library):
+    """Move an array to ``"numpy"`` or ``"cupy"``; one that is already there is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If the library is not one of the two.
+    RuntimeError
+        If CuPy is asked for and cannot be used here; the message says why.
+    """
+    if library not in _LIBRARIES:
+        raise ValueError(f"library must be 'numpy' or 'cupy', not {library!r}")
+    if library == "cupy":
+        reason = why_no_cupy()
+        if reason:
+            raise RuntimeError(f"CuPy cannot be used here: {reason}")
+        import cupy
+
+        return cupy.asarray(x)
+    if compat.is_cupy_array(x):
+        return x.get()
+    return np.asarray(x)
+
+
+@cache
+def why_no_cupy():
+    """``None`` if CuPy and a GPU are usable here, else the reason in words.
+
+    An importable CuPy proves nothing (there may be no device, no driver, or no compiler), and
+    some versions raise where they should answer False. So a real kernel is run.
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        return f"it is not installed ({error}); see the extra 'gpu'"
+    try:
+        if float((cupy.arange(3, dtype=cupy.float32) * 2).sum()) != 6:
+            return "a test kernel gave a wrong result"
+    except Exception as error:  # CuPy raises many kinds here; each means "no GPU for us"
+        return f"a test kernel failed ({type(error).__name__}: {str(error).splitlines()[0]})"
+    return None
+
+
+def backend():
+    """The library that scripts and notebooks should use: ``"numpy"`` or ``"cupy"``.
+
+    Read from the environment variable ``BNCOURSE_BACKEND``: ``numpy`` (the default), ``cupy``
+    (an error if it cannot be used) or ``auto`` (CuPy where it works; prints once what it chose
+    and why).
+    """
+    wanted = os.environ.get("BNCOURSE_BACKEND", "numpy").strip().lower() or "numpy"
+    if wanted not in (*_LIBRARIES, "auto"):
+        raise ValueError(f"BNCOURSE_BACKEND must be numpy, cupy or auto, not {wanted!r}")
+    if wanted == "auto":
+        return _automatic_backend()
+    if wanted == "cupy" and why_no_cupy():
+        raise RuntimeError(f"BNCOURSE_BACKEND=cupy, but CuPy cannot be used: {why_no_cupy()}")
+    return wanted
+
+
+@cache
+def _automatic_backend():
+    reason = why_no_cupy()
+    print("backend: numpy, because " + reason if reason else "backend: cupy")
+    return "numpy" if reason else "cupy"

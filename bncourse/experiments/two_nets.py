@@ -1,0 +1,123 @@
+"""The paper's first experiment: three hidden sigmoid layers, with and without batch norm.
+
+Ioffe and Szegedy (2015), section 4.1 and figure 1. The chapter *Two nets, one curve* tells it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bncourse import arrays, nn
+from bncourse.optim import SGD
+from bncourse.training import accuracy, fit
+
+PERCENTILES = (15, 50, 85)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. What the paper leaves open (initial spread, rate) has to be chosen.
+
+    Attributes
+    ----------
+    norm : bool
+        Whether each hidden layer has a batch norm before its sigmoid.
+    std : float
+        Standard deviation of the initial weights.
+    lr : float
+        Learning rate of plain SGD.
+    steps, batch_size : int
+        Number of batches, and examples in each.
+    hidden, depth : int
+        Width and number of the hidden layers.
+    every : int
+        Steps between two measurements.
+    seed : int
+        Of the initial weights and of the order of the examples.
+    """
+
+    norm: bool
+    std: float = 0.1
+    lr: float = 0.1
+    steps: int = 3000
+    batch_size: int = 60
+    hidden: int = 100
+    depth: int = 3
+    every: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run measured.
+
+    Attributes
+    ----------
+    config : Config
+    steps : numpy.ndarray, shape (K,)
+        Steps done at each measurement, from 0.
+    accuracy : numpy.ndarray, shape (K,)
+        Share of the test set that is right, in evaluation mode.
+    percentiles : numpy.ndarray, shape (K, 3)
+        15th, 50th and 85th percentile, over the test set, of the input to the sigmoid of one
+        unit of the last hidden layer.
+    """
+
+    config: Config
+    steps: np.ndarray
+    accuracy: np.ndarray
+    percentiles: np.ndarray
+
+
+def network(config, n_in=64, n_out=10):
+    """The network of a config: dense, batch norm if wanted, sigmoid; ``depth`` times; then dense.
+
+    The layer before a batch norm has no bias, because the norm would subtract it again.
+    """
+    rng = np.random.default_rng(config.seed)
+    layers = []
+    for _ in range(config.depth):
+        layers.append(nn.Dense(n_in, config.hidden, not config.norm, config.std, rng))
+        if config.norm:
+            layers.append(nn.BatchNorm(config.hidden))
+        layers.append(nn.Sigmoid())
+        n_in = config.hidden
+    return nn.Sequential(*layers, nn.Dense(n_in, n_out, std=config.std, rng=rng))
+
+
+def run(config, data, unit=0):
+    """Train the network of ``config`` on ``data`` and measure it on the way.
+
+    Parameters
+    ----------
+    config : Config
+    data : bncourse.data.Dataset
+    unit : int
+        Which unit of the last hidden layer is watched.
+
+    Returns
+    -------
+    Result
+    """
+    net = network(config, data.x_train.shape[1])
+    before_last_sigmoid = nn.Sequential(*net.layers[:-2])
+
+    def record(step):
+        a, _ = before_last_sigmoid.forward(data.x_test)
+        watched = arrays.to(a[:, unit], "numpy")
+        return step, accuracy(net, data.x_test, data.y_test), np.percentile(watched, PERCENTILES)
+
+    rng = np.random.default_rng([config.seed, 1])  # not the numbers that the weights used up
+    rows = fit(
+        net,
+        SGD(net, config.lr),
+        data.x_train,
+        data.y_train,
+        config.steps,
+        config.batch_size,
+        rng,
+        config.every,
+        record,
+    )
+    steps, accuracies, percentiles = zip(*rows, strict=True)
+    return Result(config, np.array(steps), np.array(accuracies), np.array(percentiles))

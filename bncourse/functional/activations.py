@@ -1,0 +1,74 @@
+"""Sigmoid, ReLU and tanh, elementwise."""
+
+from bncourse import arrays
+
+
+def sigmoid_forward(x):
+    r"""Logistic sigmoid :math:`y = 1 / (1 + e^{-x})`, without overflow for any finite input.
+
+    Parameters
+    ----------
+    x : array
+        Real floating point, any shape.
+
+    Returns
+    -------
+    y : array
+        In the shape and dtype of ``x``.
+    cache : array
+        ``y`` itself, for :func:`sigmoid_backward`.
+    """
+    xp = arrays.namespace(x=x)
+    arrays.check_real("x", x)
+    e = xp.exp(-xp.abs(x))  # at most 1, so nothing overflows
+    y = xp.where(x < 0, e, xp.ones_like(e)) / (1 + e)
+    return y, y
+
+
+def sigmoid_backward(dy, cache):
+    r"""Gradient of the sigmoid: :math:`\mathrm{dx} = \mathrm{dy}\; y (1 - y)`."""
+    arrays.namespace(dy=dy, cache=cache)
+    return dy * cache * (1 - cache)
+
+
+def relu_forward(x):
+    r"""Rectifier :math:`y = \max(x, 0)`; a NaN stays a NaN.
+
+    Returns
+    -------
+    y : array
+        In the shape and dtype of ``x``.
+    cache : array of bool
+        Where ``x`` was positive, for :func:`relu_backward`.
+    """
+    xp = arrays.namespace(x=x)
+    arrays.check_real("x", x)
+    return xp.where(x < 0, xp.zeros_like(x), x), x > 0
+
+
+def relu_backward(dy, cache):
+    r"""Gradient of the rectifier: ``dy`` where ``x`` was positive, 0 elsewhere (also at 0)."""
+    xp = arrays.namespace(dy=dy, cache=cache)
+    return xp.where(cache, dy, xp.zeros_like(dy))
+
+
+def tanh_forward(x):
+    r"""Hyperbolic tangent.
+
+    Returns
+    -------
+    y : array
+        In the shape and dtype of ``x``.
+    cache : array
+        ``y`` itself, for :func:`tanh_backward`.
+    """
+    xp = arrays.namespace(x=x)
+    arrays.check_real("x", x)
+    y = xp.tanh(x)
+    return y, y
+
+
+def tanh_backward(dy, cache):
+    r"""Gradient of tanh: :math:`\mathrm{dx} = \mathrm{dy}\,(1 - y^2)`."""
+    arrays.namespace(dy=dy, cache=cache)
+    return dy * (1 - cache * cache)

@@ -1,0 +1,75 @@
+"""The fully connected layer: a matrix product and a bias."""
+
+from typing import Any, NamedTuple
+
+from bncourse import arrays
+
+
+class DenseCache(NamedTuple):
+    """Input, weights and bias of :func:`dense_forward`."""
+
+    x: Any
+    w: Any
+    b: Any
+
+
+def dense_forward(x, w, b=None):
+    r"""Fully connected layer: :math:`y = x W + b`.
+
+    Parameters
+    ----------
+    x : array, shape (N, D)
+    w : array, shape (D, H)
+    b : array, shape (H,), optional
+
+    Returns
+    -------
+    y : array, shape (N, H)
+    cache : DenseCache
+        For :func:`dense_backward`.
+
+    Raises
+    ------
+    TypeError
+        If the arguments live in different libraries or are not real floating point.
+    ValueError
+        If the shapes do not fit.
+    """
+    arrays.namespace(x=x, w=w, b=b)
+    arrays.check_real("x", x)
+    arrays.check_real("w", w)
+    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[0]:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} and w {tuple(w.shape)}: (N, D) and (D, H) are needed"
+        )
+    if b is not None and tuple(b.shape) != (w.shape[1],):
+        raise ValueError(f"b has shape {tuple(b.shape)}, but w asks for {(w.shape[1],)}")
+    y = x @ w
+    return (y if b is None else y + b), DenseCache(x, w, b)
+
+
+def dense_backward(dy, cache):
+    r"""Gradients of :func:`dense_forward`.
+
+    .. math::
+
+        \mathrm{dx} = \mathrm{dy}\,W^\top, \qquad
+        \mathrm{dw} = x^\top \mathrm{dy}, \qquad
+        \mathrm{db} = \sum_i \mathrm{dy}_i
+
+    Parameters
+    ----------
+    dy : array, shape (N, H)
+    cache : DenseCache
+
+    Returns
+    -------
+    dx, dw, db : array
+        ``db`` is ``None`` if there was no bias.
+    """
+    x, w, b = cache
+    xp = arrays.namespace(dy=dy, cache=x)
+    if tuple(dy.shape) != (x.shape[0], w.shape[1]):
+        raise ValueError(f"dy has shape {tuple(dy.shape)}, not {(x.shape[0], w.shape[1])}")
+    db = None if b is None else xp.sum(dy, axis=0)
+    return dy @ w.T, x.T @ dy, db

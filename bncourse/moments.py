@@ -1,0 +1,140 @@
+"""Count, mean and sum of squared deviations: every statistic in the course comes from here."""
+
+from math import prod
+from typing import Any, NamedTuple
+
+from bncourse import arrays
+
+
+class Moments(NamedTuple):
+    r"""Count, mean and second central moment sum of some values, channel by channel.
+
+    .. math::
+
+        n, \qquad \mu = \frac1n \sum_i x_i, \qquad M_2 = \sum_i (x_i - \mu)^2
+
+    The sum :math:`M_2` is kept, not a variance, because sums of disjoint sets can be merged
+    exactly, and because it commits to neither :math:`1/n` nor :math:`1/(n-1)`.
+
+    Attributes
+    ----------
+    count : int
+        Number of values per channel.
+    mean : array
+        Their mean, in the widest precision of the device.
+    m2 : array
+        Sum of squared deviations from that mean, in the same shape and dtype.
+    """
+
+    count: int
+    mean: Any
+    m2: Any
+
+    @classmethod
+    def of(cls, x, axis=0, keepdims=False):
+        """Moments of a real array over the given axis or axes.
+
+        Parameters
+        ----------
+        x : array
+            Real floating point values of any shape.
+        axis : int or tuple of int
+            The axes to reduce.
+        keepdims : bool
+            Keep the reduced axes with length one.
+
+        Returns
+        -------
+        Moments
+            An empty selection has count 0, mean 0 and m2 0.
+
+        Raises
+        ------
+        TypeError
+            If ``x`` is not an array of real floating point numbers.
+        """
+        return cls.centered(x, axis, keepdims)[0]
+
+    @classmethod
+    def centered(cls, x, axis=0, keepdims=False):
+        """Moments of ``x``, and the deviations ``x - mean`` in the accumulation precision.
+
+        Who normalizes needs both, and the deviations are more precise than subtracting
+        ``mean`` afterwards: the rounding error of the mean itself is taken out of them.
+        """
+        arrays.check_real("x", x)
+        xp = arrays.namespace(x=x)
+        axes = _axes(axis, x.ndim)
+        count = prod(x.shape[a] for a in axes)
+        wide = xp.astype(x, arrays.accumulator(x), copy=False)
+        mean = xp.sum(wide, axis=axes, keepdims=True) / max(count, 1)
+        d = wide - mean
+        if wide.dtype == x.dtype:
+            # No wider type to hide the rounding of the sum: measure it, and take it out.
+            slip = xp.sum(d, axis=axes, keepdims=True) / max(count, 1)
+            mean, d = mean + slip, d - slip
+        m2 = xp.sum(d * d, axis=axes, keepdims=True)
+        if not keepdims:
+            mean, m2 = xp.squeeze(mean, axis=axes), xp.squeeze(m2, axis=axes)
+        return cls(count, mean, m2), d
+
+    @property
+    def var(self):
+        """Biased variance ``m2 / n``, by which batch norm normalizes; 0 where nothing was seen."""
+        return self.m2 / max(self.count, 1)
+
+    @property
+    def var_unbiased(self):
+        """Unbiased variance ``m2 / (n - 1)``, for the running statistics; needs two values."""
+        if self.count < 2:
+            raise ValueError(
+                f"an unbiased variance needs at least 2 values, but count is {self.count}"
+            )
+        return self.m2 / (self.count - 1)
+
+
+def merge(a, b):
+    r"""Moments of the union of two disjoint sets of values.
+
+    .. math::
+
+        \mu = \mu_a + \delta\,\frac{n_b}{n}, \qquad
+        M_2 = M_{2,a} + M_{2,b} + \delta^2\,\frac{n_a n_b}{n}, \qquad
+        \delta = \mu_b - \mu_a,\; n = n_a + n_b
+
+    Averaging two variances drops the last term. Source: Chan, Golub and LeVeque (1983).
+
+    Parameters
+    ----------
+    a, b : Moments
+        Of the same channels, in the same library. A count of 0 is neutral.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in shape.
+    """
+    if tuple(a.mean.shape) != tuple(b.mean.shape):
+        raise ValueError(
+            f"a and b describe different channels: shapes {a.mean.shape} and {b.mean.shape}"
+        )
+    if a.count == 0:
+        return b
+    if b.count == 0:
+        return a
+    arrays.namespace(a=a.mean, b=b.mean)
+    count = a.count + b.count
+    delta = b.mean - a.mean
+    mean = a.mean + delta * (b.count / count)
+    return Moments(count, mean, a.m2 + b.m2 + delta * delta * (a.count * (b.count / count)))
+
+
+def _axes(axis, ndim):
+    """``axis`` as a sorted tuple of non-negative ints, checked against ``ndim``."""
+    given = (axis,) if isinstance(axis, int) else tuple(axis)
+    if any(not -ndim <= a < ndim for a in given):
+        raise ValueError(f"axis {axis} does not exist: x has {ndim} axes")
+    axes = tuple(sorted(a % ndim for a in given))
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"axis {axis} names the same axis twice")
+    return axes

@@ -1,0 +1,12 @@
+"""Layers: parameters and running statistics around the functions of :mod:`bncourse.functional`.
+
+``y, cache = layer.forward(x)``, then ``dx = layer.backward(dy, cache)``. A layer keeps nothing
+between the two but what it learns: the cache is yours, so a layer may be applied twice before
+going back. Gradients of parameters are added up in ``layer.grads`` until ``zero_grad()``.
+"""
+
+from bncourse.nn.batch_norm import BatchNorm
+from bncourse.nn.layers import Dense, ReLU, Sequential, Sigmoid, Tanh
+from bncourse.nn.module import Module
+
+__all__ = ["BatchNorm", "Dense", "Module", "ReLU", "Sequential", "Sigmoid", "Tanh"]

@@ -1,0 +1,101 @@
+"""What all layers share: named parameters, gradients, modes, and moving between libraries."""
+
+from bncourse import arrays
+
+
+class Module:
+    """Base of all layers.
+
+    A subclass names its learned arrays in ``parameter_names`` and its other arrays in
+    ``buffer_names``, and defines :meth:`forward` and :meth:`backward`.
+
+    Attributes
+    ----------
+    training : bool
+        Whether :meth:`forward` computes what training needs; see :meth:`train`.
+    grads : dict
+        Gradients by parameter name, added up since the last :meth:`zero_grad`.
+    """
+
+    parameter_names: tuple = ()
+    buffer_names: tuple = ()
+
+    def __init__(self):
+        self.training = True
+        self.grads = {}
+
+    def forward(self, x):
+        """Output for ``x``, and a cache for :meth:`backward`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def backward(self, dy, cache):
+        """Gradient with respect to the input; adds those of the parameters to ``grads``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define backward")
+
+    def children(self):
+        """Sub-layers by name; none, unless the subclass has some."""
+        return {}
+
+    def modules(self, prefix=""):
+        """This layer and all below it, as pairs of dotted prefix and layer."""
+        yield prefix, self
+        for name, child in self.children().items():
+            yield from child.modules(f"{prefix}{name}.")
+
+    def parameters(self):
+        """All learned arrays by dotted name, e.g. ``"1.gamma"``; change them in place."""
+        return {
+            prefix + name: getattr(module, name)
+            for prefix, module in self.modules()
+            for name in module.parameter_names
+            if getattr(module, name) is not None
+        }
+
+    def gradients(self):
+        """Gradients under the same names, of those parameters that have one."""
+        return {
+            prefix + name: gradient
+            for prefix, module in self.modules()
+            for name, gradient in module.grads.items()
+        }
+
+    def add_gradients(self, **gradients):
+        """Add to ``grads``; ``None`` is passed over."""
+        for name, gradient in gradients.items():
+            if gradient is not None:
+                before = self.grads.get(name)
+                self.grads[name] = gradient if before is None else before + gradient
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        for _, module in self.modules():
+            module.grads = {}
+
+    def train(self, mode=True):
+        """Switch to training mode (or out of it); returns the layer."""
+        for _, module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self):
+        """Switch to evaluation mode: batch norm uses its running statistics. Returns the layer."""
+        return self.train(False)
+
+    def to(self, library):
+        """Move all arrays to ``"numpy"`` or ``"cupy"``; returns the layer.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As :func:`bncourse.arrays.to`; then nothing has moved.
+        """
+        moved = [
+            (module, name, arrays.to(getattr(module, name), library))
+            for _, module in self.modules()
+            for name in (*module.parameter_names, *module.buffer_names)
+            if getattr(module, name) is not None
+        ]
+        for module, name, value in moved:
+            setattr(module, name, value)
+        self.zero_grad()
+        return self
