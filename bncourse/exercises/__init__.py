@@ -1,0 +1,13 @@
+"""Exercises of the course, each with a ``check`` that names the mistake.
+
+>>> from bncourse.exercises import backward
+>>> backward.check(my_function)      # what is right, what is not, and which mistake it is
+>>> backward.hint()                  # one step further each time
+>>> backward.solution()              # a solution to read
+
+One file a chapter. What an exercise knows of wrong answers are functions that give them.
+"""
+
+from bncourse.exercises.exercise import Exercise, Mistake, Quantity, Report
+
+__all__ = ["Exercise", "Mistake", "Quantity", "Report"]
