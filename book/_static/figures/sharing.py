@@ -6,7 +6,7 @@ Run `python book/_static/figures/sharing.py` from the repository root.
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BLUE = "#0072B2"
+BLUE = "var(--bn, #0072B2)"
 TEXT, LINE, PALE = (
     "var(--pst-color-text-base, #222832)",
     "var(--pst-color-text-muted, #48566b)",

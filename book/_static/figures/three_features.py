@@ -12,7 +12,7 @@ from sklearn.datasets import load_wine
 HERE = Path(__file__).parent
 FEATURES = ["alcohol", "magnesium", "proline"]
 EPS = 1e-5
-BLUE, VERMILLION = "#0072B2", "#D55E00"
+BLUE, VERMILLION = "var(--bn, #0072B2)", "#D55E00"
 TEXT, MUTED, LINE = (
     "var(--pst-color-text-base, #222832)",
     "var(--pst-color-text-muted, #48566b)",
@@ -52,7 +52,7 @@ def panel(x0, y0, width, title, values, limits, ticks, labels, color):
         parts.append(
             f'<line x1="{x0}" x2="{x0 + width}" y1="{middle}" y2="{middle}" stroke="{LINE}"/>'
         )
-        parts.append(f'<g fill="{color}" fill-opacity="0.62">')
+        parts.append(f'<g fill="{color}" fill-opacity="0.7">')
         for v, j in zip(values[:, row], jitter, strict=True):
             parts.append(f'<circle cx="{place(v):.1f}" cy="{middle + 18 * j:.1f}" r="3.4"/>')
         parts.append("</g>")
@@ -87,7 +87,7 @@ def svg(name, width, height, parts, label):
     style = f"font-family: {FONT}"
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="three-features {name}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="three-features-{name}" role="img" '
             f'viewBox="0 0 {width} {height}" width="100%" style="{style}" aria-label="{label}">',
             *parts,
             "</svg>\n",
@@ -111,7 +111,7 @@ def main():
         "standard deviation 1. Scaled by gamma and shifted by beta, the first picture is back."
     )
     raw = dict(limits=(0, 1700), ticks=(0, 500, 1000, 1500))
-    normal = dict(limits=(-3.2, 3.2), ticks=(-3, 0, 3))
+    normal = dict(limits=(-4.2, 4.2), ticks=(-3, 0, 3))
     panels = [
         dict(title="As measured", values=x, labels=measured, color=VERMILLION, **raw),
         dict(title="Normalized", values=x_hat, labels=unit, color=BLUE, **normal),
