@@ -9,5 +9,22 @@ One file a chapter. What an exercise knows of wrong answers are functions that g
 """
 
 from bncourse.exercises.exercise import Exercise, Mistake, Quantity, Report
+from bncourse.exercises.transform_forward import (
+    forward,
+    forward_by_hand,
+    forward_images,
+    identity,
+    room,
+)
 
-__all__ = ["Exercise", "Mistake", "Quantity", "Report"]
+__all__ = [
+    "Exercise",
+    "Mistake",
+    "Quantity",
+    "Report",
+    "forward",
+    "forward_by_hand",
+    "forward_images",
+    "identity",
+    "room",
+]

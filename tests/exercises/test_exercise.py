@@ -1,0 +1,119 @@
+"""The checker itself, on an exercise made for the purpose: two outputs, two known mistakes."""
+
+import numpy as np
+import pytest
+
+from bncourse.exercises import Exercise, Mistake
+
+
+def center_and_sum(x, shift):
+    return x - x.mean(axis=0) + shift, x.sum(axis=0)
+
+
+EXERCISE = Exercise(
+    question="Center the columns, add the shift; and return the sums of the columns.",
+    reference=center_and_sum,
+    inputs=lambda rng: [
+        (rng.normal(1, 1, (2, 2)), np.float64(0.5)),
+        (rng.normal(3, 1, (5, 3)), np.float64(-1)),
+    ],
+    outputs=("centered", "total"),
+    mistakes=(
+        Mistake("not centered", lambda x, s: (x + s, x.sum(axis=0)), "Subtract the mean."),
+        Mistake("mean for sum", lambda x, s: (x - x.mean(0) + s, x.mean(0)), "Do not divide."),
+    ),
+    hints=("Begin with the mean.",),
+    praise="Well done.",
+)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        center_and_sum,
+        lambda x, s: ((x - np.einsum("ij->j", x) / len(x) + s), np.einsum("ij->j", x)),
+        lambda x, s: (
+            np.array([[v - sum(c) / len(c) for v, c in zip(r, x.T, strict=True)] for r in x]) + s,
+            np.array([sum(c) for c in x.T]),
+        ),
+        lambda x, s: tuple(a.astype("float32") for a in center_and_sum(x, s)),
+    ],
+    ids=["reference", "einsum", "loops", "float32"],
+)
+def test_any_equal_answer_passes(answer):
+    report = EXERCISE.check(answer)
+    assert report.passed and report.outcome == "right"
+    assert report.message == "Right. Well done."
+
+
+def test_what_is_right_is_said_beside_what_is_wrong():
+    report = EXERCISE.check(EXERCISE.mistakes[0].wrong)
+    assert report.outcome == "known mistake"
+    assert "Right: total." in report.message
+    assert "centered: not centered. Subtract the mean." in report.message
+
+
+def test_two_mistakes_in_two_outputs_are_both_named():
+    report = EXERCISE.check(lambda x, s: (x + s, x.mean(axis=0)))
+    assert report.mistakes == ("not centered", "mean for sum")
+
+
+def test_an_unknown_mistake_shows_the_smallest_input():
+    report = EXERCISE.check(lambda x, s: (x - x.mean(0) + 2 * s, x.sum(0)))
+    assert report.outcome == "unknown mistake" and report.mistakes == ()
+    assert "  x = [[" in report.message and "wanted: centered" in report.message
+
+
+def test_a_mistake_that_shows_on_some_inputs_only_is_not_taken_for_another():
+    def wrong_for_larger(x, s):
+        return (x + s if len(x) > 2 else x - x.mean(0) + s), x.sum(0)
+
+    assert EXERCISE.check(wrong_for_larger).outcome == "unknown mistake"
+
+
+def test_an_exception_is_shown_with_the_learners_line():
+    def broken(x, s):
+        return x @ x, x.sum(0)  # fails for the second input
+
+    report = EXERCISE.check(broken)
+    assert report.outcome == "raised"
+    assert "ValueError" in report.message and "return x @ x, x.sum(0)" in report.message
+
+
+def test_changing_an_input_is_told_and_names_it():
+    def in_place(x, s):
+        total = x.sum(0)
+        x -= x.mean(0)
+        return x + s, total
+
+    report = EXERCISE.check(in_place)
+    assert report.outcome == "changed its inputs"
+    assert "input x" in report.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda x, s: x - x.mean(0) + s, "1 values come back"),
+        (lambda x, s: (x[0], x.sum(0)), "centered has shape"),
+        (lambda x, s: (x + 0j, x.sum(0)), "centered holds complex128"),
+        (lambda x, s: ("a", "b"), "centered has shape"),
+    ],
+)
+def test_a_wrong_form_is_described(answer, words):
+    report = EXERCISE.check(answer)
+    assert report.outcome == "wrong form" and words in report.message
+
+
+def test_nan_is_not_taken_for_right():
+    report = EXERCISE.check(lambda x, s: (x * np.nan, x.sum(0)))
+    assert report.outcome == "unknown mistake"
+
+
+def test_something_that_is_no_function_is_refused():
+    assert EXERCISE.check(np.ones(3)).outcome == "wrong form"
+
+
+def test_a_notebook_shows_the_message():
+    report = EXERCISE.check(center_and_sum)
+    assert repr(report) == report.message
