@@ -6,6 +6,7 @@ array API standard has. CuPy is imported only when somebody asks for it by name.
 
 import os
 from functools import cache
+from numbers import Real
 
 import array_api_compat as compat
 import array_api_compat.numpy
@@ -29,8 +30,8 @@ def namespace(**arrays):
     Raises
     ------
     TypeError
-        If no argument is an array, or if two of them live in different libraries or on
-        different devices. The message says which argument lives where.
+        If no argument is an array, if one is a masked array or a matrix, or if two of them live
+        in different libraries or on different devices. The message says which lives where.
     """
     kinds = {type(a) for a in arrays.values() if a is not None}
     if kinds == {np.ndarray}:
@@ -40,35 +41,43 @@ def namespace(**arrays):
     }
     places = {}
     for name, a in found.items():
-        if not compat.is_array_api_obj(a):
+        if isinstance(a, (np.ma.MaskedArray, np.matrix)):  # they would give another mean, silently
             raise TypeError(
-                f"{name} must be an array, not {type(a).__name__}: wrap it, e.g. np.asarray({name})"
+                f"{name} is a {type(a).__name__}, but a plain array is needed: leave out what is "
+                f"masked, or convert it, e.g. np.asarray({name})"
             )
+        if not compat.is_array_api_obj(a):
+            raise TypeError(_not_an_array(name, a))
         places[name] = (compat.array_namespace(a), compat.device(a))
     if not places:
-        name, a = next(iter(arrays.items()))
-        raise TypeError(
-            f"{name} must be an array, not {type(a).__name__}: wrap it, e.g. np.asarray({name})"
-        )
+        raise TypeError(_not_an_array(*next(iter(arrays.items()))))
     first, home = next(iter(places.items()))
     for name, place in places.items():
         if place != home:
+            how = f', e.g. bncourse.arrays.to({name}, "{_name(home[0])}")'
             raise TypeError(
                 f"{first} lives in {_describe(home)} but {name} in {_describe(place)}: "
-                f'move one of them, e.g. bncourse.arrays.to({name}, "{library(found[first])}")'
+                f"move one of them{how if _name(home[0]) in _LIBRARIES else ''}"
             )
     return home[0]
 
 
+def _not_an_array(name, a):
+    return f"{name} must be an array, not {type(a).__name__}: wrap it, e.g. np.asarray({name})"
+
+
 def library(x):
     """Name of the library that holds ``x``: ``"numpy"``, ``"cupy"``, ``"array_api_strict"`` ..."""
-    return compat.array_namespace(x).__name__.removeprefix("array_api_compat.").split(".")[0]
+    return _name(compat.array_namespace(x))
+
+
+def _name(xp):
+    return xp.__name__.removeprefix("array_api_compat.").split(".")[0]
 
 
 def _describe(place):
     xp, device = place
-    name = xp.__name__.removeprefix("array_api_compat.").split(".")[0]
-    return name if str(device) == "cpu" else f"{name} ({device})"
+    return _name(xp) if str(device) == "cpu" else f"{_name(xp)} ({device})"
 
 
 def accumulator(x):
@@ -76,14 +85,12 @@ def accumulator(x):
 
     Sums and statistics are carried in it: float64 wherever the device has it.
     """
-    return _accumulator(compat.array_namespace(x), compat.device(x), x.dtype)
-
-
-@cache
-def _accumulator(xp, device, dtype):
-    offered = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
-    widest = offered.get("float64", xp.float32)
-    return xp.result_type(dtype, widest)
+    if type(x) is np.ndarray:
+        return np.result_type(x.dtype, np.float64)  # the common case, told in a microsecond
+    xp = compat.array_namespace(x)
+    # Asked anew each time: a device of CuPy has no hash, so it cannot be the key of a cache.
+    offered = xp.__array_namespace_info__().dtypes(device=compat.device(x), kind="real floating")
+    return xp.result_type(x.dtype, offered.get("float64", xp.float32))
 
 
 def check_real(name, x):
@@ -95,13 +102,39 @@ def check_real(name, x):
         return
     if xp.isdtype(x.dtype, "complex floating"):
         raise TypeError(
-            f"{name} is complex ({x.dtype}), but a variance is defined here for real numbers "
-            "only: pass real and imaginary parts as two features"
+            f"{name} is complex ({x.dtype}), but real floating point numbers are needed: "
+            "pass real and imaginary parts as two features"
         )
     raise TypeError(
         f"{name} has dtype {x.dtype}, but real floating point numbers are needed: "
         f"convert it first, e.g. {name}.astype('float32')"
     )
+
+
+def check_upstream(dy, shape, cache):
+    """Array library of ``dy``, an upstream gradient, after a look at its dtype, shape and home.
+
+    Raises
+    ------
+    TypeError
+        If ``dy`` is not real floating point, or lives elsewhere than the array ``cache``.
+    ValueError
+        If its shape is not ``shape``, that of the output: it would be stretched in silence.
+    """
+    check_real("dy", dy)
+    if tuple(dy.shape) != tuple(shape):
+        raise ValueError(
+            f"dy has shape {tuple(dy.shape)}, but the forward pass gave a y of {tuple(shape)}"
+        )
+    return namespace(dy=dy, cache=cache)
+
+
+def check_cache(cache, kind, source):
+    """Raise ``TypeError`` unless ``cache`` is of the ``kind`` that ``source`` returns."""
+    if not isinstance(cache, kind):
+        raise TypeError(
+            f"cache must be the second value that {source} returned, not {type(cache).__name__}"
+        )
 
 
 def place(name, value, x, shape, dtype):
@@ -110,13 +143,15 @@ def place(name, value, x, shape, dtype):
     Raises
     ------
     TypeError
-        If ``value`` is complex or not numeric.
+        If ``value`` is complex or not numeric, or a list of something else than numbers.
     ValueError
         If its shape is not ``shape``; the message names both.
     """
     xp = namespace(x=x)
     if isinstance(value, (list, tuple)):
-        value = xp.asarray(value, dtype=dtype, device=compat.device(x))
+        if not all(isinstance(v, Real) for v in value):
+            raise TypeError(f"{name} must be an array or a flat list of real numbers, not {value}")
+        value = xp.asarray([float(v) for v in value], dtype=dtype, device=compat.device(x))
     elif not xp.isdtype(value.dtype, ("real floating", "integral")):
         raise TypeError(f"{name} has dtype {value.dtype}, but real numbers are needed")
     if tuple(value.shape) != tuple(shape):
@@ -132,6 +167,8 @@ def to(x, library):
 
     Raises
     ------
+    TypeError
+        If ``x`` is not an array.
     ValueError
         If the library is not one of the two.
     RuntimeError
@@ -139,6 +176,7 @@ def to(x, library):
     """
     if library not in _LIBRARIES:
         raise ValueError(f"library must be 'numpy' or 'cupy', not {library!r}")
+    namespace(x=x)
     if library == "cupy":
         reason = why_no_cupy()
         if reason:
@@ -160,14 +198,22 @@ def why_no_cupy():
     """
     try:
         import cupy
-    except ImportError as error:
-        return f"it is not installed ({error}); see the extra 'gpu'"
+    except ModuleNotFoundError as error:
+        return f"it is not installed ({_first_line(error)}); see the extra 'gpu'"
+    except Exception as error:  # an ImportError mostly, but a mismatched NumPy raises others too
+        return f"it is installed, but importing it failed ({_first_line(error)})"
     try:
         if float((cupy.arange(3, dtype=cupy.float32) * 2).sum()) != 6:
             return "a test kernel gave a wrong result"
     except Exception as error:  # CuPy raises many kinds here; each means "no GPU for us"
-        return f"a test kernel failed ({type(error).__name__}: {str(error).splitlines()[0]})"
+        return f"a test kernel failed ({_first_line(error)})"
     return None
+
+
+def _first_line(error):
+    """Kind and first line of an error; CuPy fills pages, framed by rows of ``=``."""
+    lines = [line.strip(" =") for line in str(error).splitlines()]
+    return ": ".join([type(error).__name__, *[line for line in lines if line][:1]])
 
 
 def backend():
