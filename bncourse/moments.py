@@ -1,6 +1,7 @@
 """Count, mean and sum of squared deviations: every statistic in the course comes from here."""
 
 from math import prod
+from numbers import Integral
 from typing import Any, NamedTuple
 
 from bncourse import arrays
@@ -51,7 +52,9 @@ class Moments(NamedTuple):
         Raises
         ------
         TypeError
-            If ``x`` is not an array of real floating point numbers.
+            If ``x`` is not an array of real floating point numbers, or ``axis`` no int or tuple.
+        ValueError
+            If ``x`` has no such axis, or an axis is named twice.
         """
         return cls.centered(x, axis, keepdims)[0]
 
@@ -111,18 +114,24 @@ def merge(a, b):
 
     Raises
     ------
+    TypeError
+        If one is not a :class:`Moments`, or the two live in different libraries.
     ValueError
         If the two differ in shape.
     """
+    for name, value in (("a", a), ("b", b)):
+        if not isinstance(value, Moments):
+            raise TypeError(f"{name} must be Moments, not {type(value).__name__}")
+    arrays.namespace(a=a.mean, b=b.mean)
     if tuple(a.mean.shape) != tuple(b.mean.shape):
         raise ValueError(
-            f"a and b describe different channels: shapes {a.mean.shape} and {b.mean.shape}"
+            f"a and b describe different channels: a.mean has shape {tuple(a.mean.shape)}, "
+            f"b.mean {tuple(b.mean.shape)}"
         )
     if a.count == 0:
         return b
     if b.count == 0:
         return a
-    arrays.namespace(a=a.mean, b=b.mean)
     count = a.count + b.count
     delta = b.mean - a.mean
     mean = a.mean + delta * (b.count / count)
@@ -131,10 +140,12 @@ def merge(a, b):
 
 def _axes(axis, ndim):
     """``axis`` as a sorted tuple of non-negative ints, checked against ``ndim``."""
-    given = (axis,) if isinstance(axis, int) else tuple(axis)
+    given = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
+    if not all(isinstance(a, Integral) and not isinstance(a, bool) for a in given):
+        raise TypeError(f"axis must be an int or a tuple of ints, not {axis!r}")
     if any(not -ndim <= a < ndim for a in given):
         raise ValueError(f"axis {axis} does not exist: x has {ndim} axes")
-    axes = tuple(sorted(a % ndim for a in given))
+    axes = tuple(sorted(int(a) % ndim for a in given))
     if len(set(axes)) != len(axes):
         raise ValueError(f"axis {axis} names the same axis twice")
     return axes

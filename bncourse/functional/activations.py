@@ -16,7 +16,7 @@ def sigmoid_forward(x):
     y : array
         In the shape and dtype of ``x``.
     cache : array
-        ``y`` itself, for :func:`sigmoid_backward`.
+        ``y`` itself, not a copy, for :func:`sigmoid_backward`.
     """
     xp = arrays.namespace(x=x)
     arrays.check_real("x", x)
@@ -26,13 +26,22 @@ def sigmoid_forward(x):
 
 
 def sigmoid_backward(dy, cache):
-    r"""Gradient of the sigmoid: :math:`\mathrm{dx} = \mathrm{dy}\; y (1 - y)`."""
-    arrays.namespace(dy=dy, cache=cache)
+    r"""Gradient of the sigmoid: :math:`\mathrm{dx} = \mathrm{dy}\; y (1 - y)`.
+
+    ``dy`` is in the shape of ``y``, and ``cache`` comes from :func:`sigmoid_forward`.
+    """
+    arrays.check_real("cache", cache)
+    arrays.check_upstream(dy, cache.shape, cache)
     return dy * cache * (1 - cache)
 
 
 def relu_forward(x):
     r"""Rectifier :math:`y = \max(x, 0)`; a NaN stays a NaN.
+
+    Parameters
+    ----------
+    x : array
+        Real floating point, any shape.
 
     Returns
     -------
@@ -47,20 +56,29 @@ def relu_forward(x):
 
 
 def relu_backward(dy, cache):
-    r"""Gradient of the rectifier: ``dy`` where ``x`` was positive, 0 elsewhere (also at 0)."""
-    xp = arrays.namespace(dy=dy, cache=cache)
+    r"""Gradient of the rectifier: ``dy`` where ``x`` was positive, 0 elsewhere (also at 0).
+
+    ``dy`` is in the shape of ``y``, and ``cache`` comes from :func:`relu_forward`.
+    """
+    arrays.namespace(cache=cache)
+    xp = arrays.check_upstream(dy, cache.shape, cache)
     return xp.where(cache, dy, xp.zeros_like(dy))
 
 
 def tanh_forward(x):
     r"""Hyperbolic tangent.
 
+    Parameters
+    ----------
+    x : array
+        Real floating point, any shape.
+
     Returns
     -------
     y : array
         In the shape and dtype of ``x``.
     cache : array
-        ``y`` itself, for :func:`tanh_backward`.
+        ``y`` itself, not a copy, for :func:`tanh_backward`.
     """
     xp = arrays.namespace(x=x)
     arrays.check_real("x", x)
@@ -69,6 +87,10 @@ def tanh_forward(x):
 
 
 def tanh_backward(dy, cache):
-    r"""Gradient of tanh: :math:`\mathrm{dx} = \mathrm{dy}\,(1 - y^2)`."""
-    arrays.namespace(dy=dy, cache=cache)
+    r"""Gradient of tanh: :math:`\mathrm{dx} = \mathrm{dy}\,(1 - y^2)`.
+
+    ``dy`` is in the shape of ``y``, and ``cache`` comes from :func:`tanh_forward`.
+    """
+    arrays.check_real("cache", cache)
+    arrays.check_upstream(dy, cache.shape, cache)
     return dy * (1 - cache * cache)

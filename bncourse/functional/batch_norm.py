@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from bncourse import arrays
+from bncourse import arrays, checks
 from bncourse.moments import Moments, _axes
 
 
@@ -15,10 +15,9 @@ class BatchNormCache(NamedTuple):
         Normalized input, in the shape and dtype of ``x``.
     inv_std : array
         ``1 / sqrt(var + eps)``, shaped to broadcast against ``x``.
-    gamma : array or None
-        The scale as it was given.
-    beta : array or None
-        The shift as it was given.
+    gamma, beta : array or None
+        Scale and shift as they were given. They are not copied: change them in place only after
+        going back.
     moments : Moments
         Count, mean and m2 of the batch, one value a channel: what running statistics are fed.
     axes : tuple of int
@@ -69,18 +68,20 @@ def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1):
         If an argument is not real floating point, or lives in another library than ``x``.
     ValueError
         If a channel has a single value (nothing to normalize by), a shape does not fit, or
-        ``eps`` is not positive.
+        ``eps`` is not positive in that widest precision.
 
     Notes
     -----
-    NaN or infinity stays in its channel. Source: Ioffe and Szegedy (2015), Algorithm 1. Derived
+    NaN or infinity stays in its channel. So does an overflow of the squares: where deviations
+    from the mean exceed 1e150 in float64 (float32 cannot), the variance is infinite, and
+    ``x_hat`` is 0 or NaN. Source: Ioffe and Szegedy (2015), Algorithm 1. Derived
     in the chapter *The transform* (:doc:`/book/transform/forward`).
     """
     xp = arrays.namespace(x=x, gamma=gamma, beta=beta)
     arrays.check_real("x", x)
-    _check_eps(eps)
-    channel_axes, axes, per_channel, broadcast = _layout(x, axis)
+    axes, per_channel, broadcast = _layout(x, axis)
     wide = arrays.accumulator(x)
+    eps = _checked_eps(eps, xp, wide)
     moments, d = Moments.centered(x, axes, keepdims=True)
     if moments.count == 1:
         raise ValueError(
@@ -101,10 +102,10 @@ def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1):
     moments = Moments(
         moments.count, xp.reshape(moments.mean, per_channel), xp.reshape(moments.m2, per_channel)
     )
+    # A copy where no parameter made y another array: the caller may change y in place.
+    y = xp.astype(y, x.dtype, copy=y is x_hat)
     x_hat = xp.astype(x_hat, x.dtype, copy=False)
-    return xp.astype(y, x.dtype, copy=False), BatchNormCache(
-        x_hat, inv_std, gamma, beta, moments, axes
-    )
+    return y, BatchNormCache(x_hat, inv_std, gamma, beta, moments, axes)
 
 
 def batch_norm_backward(dy, cache):
@@ -136,7 +137,8 @@ def batch_norm_backward(dy, cache):
     Raises
     ------
     TypeError
-        If ``dy`` is not real floating point, or lives in another library than the cache.
+        If ``dy`` is not real floating point, or lives in another library than the cache, or
+        ``cache`` is none.
     ValueError
         If ``dy`` does not have the shape of ``x``.
 
@@ -145,14 +147,9 @@ def batch_norm_backward(dy, cache):
     Source: Ioffe and Szegedy (2015), section 3, simplified. Derived in the chapter *Its
     gradients by hand* (:doc:`/book/transform/backward`).
     """
+    arrays.check_cache(cache, BatchNormCache, "batch_norm_forward")
     x_hat, inv_std, gamma, beta, moments, axes = cache
-    xp = arrays.namespace(dy=dy, cache=x_hat)
-    arrays.check_real("dy", dy)
-    if tuple(dy.shape) != tuple(x_hat.shape):
-        raise ValueError(
-            f"dy has shape {tuple(dy.shape)}, but the forward pass saw x of shape "
-            f"{tuple(x_hat.shape)}"
-        )
+    xp = arrays.check_upstream(dy, x_hat.shape, x_hat)
     wide = inv_std.dtype
     dtype = x_hat.dtype
     dy, x_hat = xp.astype(dy, wide, copy=False), xp.astype(x_hat, wide, copy=False)
@@ -198,7 +195,8 @@ def batch_norm_inference(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     Raises
     ------
     TypeError, ValueError
-        As :func:`batch_norm_forward`, but a single value per channel is welcome.
+        As :func:`batch_norm_forward`, but a single value per channel is welcome. Also if
+        ``mean`` or ``var`` is missing, or a variance is negative.
 
     Notes
     -----
@@ -207,16 +205,19 @@ def batch_norm_inference(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     """
     xp = arrays.namespace(x=x, gamma=gamma, beta=beta, mean=mean, var=var)
     arrays.check_real("x", x)
-    _check_eps(eps)
     if mean is None or var is None:
         raise TypeError("mean and var must be given: they are what x is normalized by")
-    _, _, per_channel, broadcast = _layout(x, axis)
+    _, per_channel, broadcast = _layout(x, axis)
     wide = arrays.accumulator(x)
+    eps = _checked_eps(eps, xp, wide)
 
     def shaped(name, value):
         return xp.reshape(arrays.place(name, value, x, per_channel, wide), broadcast)
 
-    y = (xp.astype(x, wide, copy=False) - shaped("mean", mean)) / xp.sqrt(shaped("var", var) + eps)
+    mean, var = shaped("mean", mean), shaped("var", var)
+    if bool(xp.any(var < 0)):
+        raise ValueError("var must not be negative: pass variances, not their logarithms")
+    y = (xp.astype(x, wide, copy=False) - mean) / xp.sqrt(var + eps)
     if gamma is not None:
         y = y * shaped("gamma", gamma)
     if beta is not None:
@@ -225,7 +226,7 @@ def batch_norm_inference(x, gamma, beta, mean, var, eps=1e-5, axis=1):
 
 
 def _layout(x, axis):
-    """Channel axes, reduced axes, shape of a parameter, and its shape for broadcasting."""
+    """Reduced axes, shape of a parameter, and its shape for broadcasting."""
     if x.ndim < 2:
         raise ValueError(f"x must have at least 2 axes, (N, C) or (N, C, ...), not {x.ndim}")
     channel_axes = _axes(axis, x.ndim)
@@ -234,7 +235,7 @@ def _layout(x, axis):
         raise ValueError(f"axis {axis} must name some axes of x, but not all {x.ndim} of them")
     per_channel = tuple(x.shape[a] for a in channel_axes)
     broadcast = tuple(n if a in channel_axes else 1 for a, n in enumerate(x.shape))
-    return channel_axes, axes, per_channel, broadcast
+    return axes, per_channel, broadcast
 
 
 def _parameter(name, value, x, shape):
@@ -244,11 +245,13 @@ def _parameter(name, value, x, shape):
     return arrays.place(name, value, x, shape, value.dtype if floating else x.dtype)
 
 
-def _check_eps(eps):
-    if not isinstance(eps, (int, float)):
-        raise TypeError(f"eps must be a number, not {type(eps).__name__}")
-    if not 0 < eps < float("inf"):
+def _checked_eps(eps, xp, wide):
+    """``eps`` as a float that is not lost in the precision that statistics are carried in."""
+    eps = checks.number("eps", eps)
+    least = float(xp.finfo(wide).smallest_normal)
+    if eps < least:
         raise ValueError(
-            f"eps must be positive and finite, not {eps}: it keeps a constant channel from "
-            "dividing by zero (for an eps that changes nothing, take 1e-300)"
+            f"eps must be positive, at least {least:.1e} (the least normal {wide}), not {eps}: "
+            "it keeps a constant channel from dividing by zero"
         )
+    return eps

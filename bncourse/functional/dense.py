@@ -6,7 +6,7 @@ from bncourse import arrays
 
 
 class DenseCache(NamedTuple):
-    """Input, weights and bias of :func:`dense_forward`."""
+    """Input, weights and bias of :func:`dense_forward`; not copied."""
 
     x: Any
     w: Any
@@ -36,8 +36,9 @@ def dense_forward(x, w, b=None):
         If the shapes do not fit.
     """
     arrays.namespace(x=x, w=w, b=b)
-    arrays.check_real("x", x)
-    arrays.check_real("w", w)
+    for name, value in (("x", x), ("w", w), ("b", b)):
+        if name != "b" or b is not None:
+            arrays.check_real(name, value)
     if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[0]:
         raise ValueError(
             f"x has shape {tuple(x.shape)} and w {tuple(w.shape)}: (N, D) and (D, H) are needed"
@@ -66,10 +67,14 @@ def dense_backward(dy, cache):
     -------
     dx, dw, db : array
         ``db`` is ``None`` if there was no bias.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``dy`` is not real floating point, or not of the library and shape of ``y``.
     """
+    arrays.check_cache(cache, DenseCache, "dense_forward")
     x, w, b = cache
-    xp = arrays.namespace(dy=dy, cache=x)
-    if tuple(dy.shape) != (x.shape[0], w.shape[1]):
-        raise ValueError(f"dy has shape {tuple(dy.shape)}, not {(x.shape[0], w.shape[1])}")
+    xp = arrays.check_upstream(dy, (x.shape[0], w.shape[1]), x)
     db = None if b is None else xp.sum(dy, axis=0)
     return dy @ w.T, x.T @ dy, db

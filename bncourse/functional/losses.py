@@ -43,6 +43,7 @@ def softmax_cross_entropy_forward(logits, labels):
     """
     xp = arrays.namespace(logits=logits, labels=labels)
     arrays.check_real("logits", logits)
+    arrays.namespace(labels=labels)  # above, a list would have been passed over
     if not xp.isdtype(labels.dtype, "integral"):
         raise TypeError(f"labels must be integers, not {labels.dtype}")
     if logits.ndim != 2 or tuple(labels.shape) != (logits.shape[0],):
@@ -53,8 +54,10 @@ def softmax_cross_entropy_forward(logits, labels):
     m, classes = logits.shape
     if bool(xp.any((labels < 0) | (labels >= classes))):
         raise ValueError(f"labels must lie in 0 to {classes - 1}, the columns of logits")
-    index = xp.arange(classes, dtype=labels.dtype, device=arrays.compat.device(logits))
-    one_hot = xp.astype(index[None, :] == labels[:, None], logits.dtype)
+    # In the default integer type: that of the labels, uint8 say, may not hold all the columns.
+    index = xp.arange(classes, device=arrays.compat.device(logits))
+    one_hot = index[None, :] == xp.astype(labels, index.dtype, copy=False)[:, None]
+    one_hot = xp.astype(one_hot, logits.dtype)
     if m == 0:
         zero = xp.sum(logits)
         return zero, CrossEntropyCache(logits, one_hot)
@@ -79,5 +82,6 @@ def softmax_cross_entropy_backward(cache):
     dlogits : array, shape (m, K)
         Each row sums to 0: adding a constant to all scores changes nothing.
     """
+    arrays.check_cache(cache, CrossEntropyCache, "softmax_cross_entropy_forward")
     p, one_hot = cache
     return (p - one_hot) / max(p.shape[0], 1)
