@@ -1,5 +1,7 @@
 """Optimizers: they change the parameters of a network in place."""
 
+from bncourse import checks
+
 
 class SGD:
     r"""Plain stochastic gradient descent, :math:`\theta \leftarrow \theta - \eta\,\nabla L`.
@@ -9,14 +11,12 @@ class SGD:
     net : bncourse.nn.Module
         The network whose parameters are changed.
     lr : float
-        Learning rate :math:`\eta`; may be set anew between steps.
+        Learning rate :math:`\eta`, finite and not negative; may be set anew between steps.
     """
 
     def __init__(self, net, lr):
-        if not 0 <= lr < float("inf"):
-            raise ValueError(f"lr must be finite and not negative, but is {lr}")
         self.net = net
-        self.lr = lr
+        self.lr = checks.number("lr", lr, 0)
 
     def step(self):
         """One step along the gradients in ``net``, in place; parameters without one stay."""

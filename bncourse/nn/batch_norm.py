@@ -1,8 +1,10 @@
 """Batch norm as a layer: scale, shift, and statistics that run along."""
 
+from numbers import Integral
+
 import numpy as np
 
-from bncourse import arrays
+from bncourse import arrays, checks
 from bncourse import functional as F
 from bncourse.nn.module import Module
 
@@ -32,11 +34,11 @@ class BatchNorm(Module):
     affine : bool
         Whether there are ``gamma`` and ``beta``.
     axis : int
-        The channel axis.
+        The channel axis; negative ones count from the end.
     on_nonfinite : {"propagate", "raise", "skip"}
         What NaN or infinity in a channel's batch statistics does to its running statistics:
         enter them; raise ``ValueError`` before anything changes; or leave that channel's as
-        they were.
+        they were, as if it had not been in this batch.
     dtype : str
         Floating dtype of parameters and running statistics.
 
@@ -48,10 +50,12 @@ class BatchNorm(Module):
         Zeros and ones at first. Never changed in place, so that what you hold stays as it was.
     num_batches_tracked : int
         Non-empty batches seen in training.
+    num_batches_skipped : array, shape (num_features,)
+        How many of them ``on_nonfinite="skip"`` kept out of a channel's statistics.
     """
 
     parameter_names = ("gamma", "beta")
-    buffer_names = ("running_mean", "running_var")
+    buffer_names = ("running_mean", "running_var", "num_batches_skipped")
 
     def __init__(
         self,
@@ -64,12 +68,13 @@ class BatchNorm(Module):
         dtype="float32",
     ):
         super().__init__()
-        if num_features < 1:
-            raise ValueError(f"num_features must be positive, not {num_features}")
-        if not eps > 0:
-            raise ValueError(f"eps must be positive, not {eps}")
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1] or be None, not {momentum}")
+        num_features = checks.integer("num_features", num_features, 1)
+        eps = checks.positive("eps", eps)
+        if momentum is not None:
+            momentum = checks.number("momentum", momentum, 0, 1)
+        if isinstance(axis, bool) or not isinstance(axis, Integral):
+            raise TypeError(f"axis must be an int, not {axis!r}")
+        dtype = checks.floating("dtype", dtype)
         if on_nonfinite not in ("propagate", "raise", "skip"):
             raise ValueError(
                 f"on_nonfinite must be 'propagate', 'raise' or 'skip', not {on_nonfinite!r}"
@@ -77,16 +82,17 @@ class BatchNorm(Module):
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
-        self.axis = axis
+        self.axis = int(axis)
         self.on_nonfinite = on_nonfinite
         self.gamma = np.ones(num_features, dtype) if affine else None
         self.beta = np.zeros(num_features, dtype) if affine else None
         self.running_mean = np.zeros(num_features, dtype)
         self.running_var = np.ones(num_features, dtype)
         self.num_batches_tracked = 0
+        self.num_batches_skipped = np.zeros(num_features, dtype)
 
     def forward(self, x):
-        """Normalized ``x`` and the cache; in training mode the running statistics move on.
+        """Normalized ``x``, and the cache; in training mode the running statistics move on.
 
         Raises
         ------
@@ -94,8 +100,10 @@ class BatchNorm(Module):
             As the functions; then the running statistics are as they were.
         """
         # `running_mean` comes along so that a wrong number of channels is told even without gamma.
+        arrays.check_real("x", x)
         arrays.namespace(x=x, running_mean=self.running_mean)
-        if x.ndim > self.axis and x.shape[self.axis] != self.num_features:
+        known = -x.ndim <= self.axis < x.ndim  # if not, the function says so
+        if known and x.shape[self.axis] != self.num_features:
             raise ValueError(
                 f"x has {x.shape[self.axis]} channels on axis {self.axis}, but this layer was "
                 f"made for num_features={self.num_features}"
@@ -123,18 +131,22 @@ class BatchNorm(Module):
     def _track(self, moments):
         if moments.count == 0:
             return
-        xp = arrays.namespace(mean=moments.mean)
         mean, var = moments.mean, moments.var_unbiased
-        keep = None
-        if self.on_nonfinite != "propagate":
-            keep = xp.isfinite(mean) & xp.isfinite(var)
-            if self.on_nonfinite == "raise" and not bool(xp.all(keep)):
-                raise ValueError(
-                    "x holds NaN or infinity, and on_nonfinite='raise': clean x, or choose "
-                    "on_nonfinite='skip' to keep such channels out of the running statistics"
-                )
+        xp = arrays.namespace(mean=mean)
+        keep = None if self.on_nonfinite == "propagate" else xp.isfinite(mean) & xp.isfinite(var)
+        if self.on_nonfinite == "raise" and not bool(xp.all(keep)):
+            raise ValueError(
+                "x holds NaN or infinity (or its variance overflows), and on_nonfinite='raise': "
+                "clean x, or choose on_nonfinite='skip' to keep such channels out of the running "
+                "statistics"
+            )
         batches = self.num_batches_tracked + 1
-        weight = 1 / batches if self.momentum is None else self.momentum
+        skipped = self.num_batches_skipped
+        if keep is not None:
+            skipped = skipped + xp.astype(~keep, skipped.dtype)
+        weight = self.momentum
+        if weight is None:  # a count of 0 belongs to a channel without a single batch to weigh
+            weight = 1 / xp.clip(batches - xp.astype(skipped, mean.dtype), 1)
 
         def blend(old, new):
             wide = xp.astype(old, new.dtype, copy=False)
@@ -143,4 +155,4 @@ class BatchNorm(Module):
 
         running = blend(self.running_mean, mean), blend(self.running_var, var)
         self.running_mean, self.running_var = running
-        self.num_batches_tracked = batches
+        self.num_batches_tracked, self.num_batches_skipped = batches, skipped

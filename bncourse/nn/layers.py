@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bncourse import checks
 from bncourse import functional as F
 from bncourse.nn.module import Module
 
@@ -35,12 +36,9 @@ class Dense(Module):
 
     def __init__(self, n_in, n_out, bias=True, std=None, rng=0, dtype="float32"):
         super().__init__()
-        if n_in < 1 or n_out < 1:
-            raise ValueError(f"n_in and n_out must be positive, not {n_in} and {n_out}")
-        if std is None:
-            std = (2 / n_in) ** 0.5
-        if not std >= 0:
-            raise ValueError(f"std must not be negative, but is {std}")
+        n_in, n_out = checks.integer("n_in", n_in, 1), checks.integer("n_out", n_out, 1)
+        std = (2 / n_in) ** 0.5 if std is None else checks.number("std", std, 0)
+        dtype = checks.floating("dtype", dtype)
         self.w = (std * np.random.default_rng(rng).standard_normal((n_in, n_out))).astype(dtype)
         self.b = np.zeros(n_out, dtype) if bias else None
 
@@ -128,8 +126,10 @@ class Sequential(Module):
 
     def backward(self, dy, cache):
         """Gradient with respect to the input of the first layer."""
-        if len(cache) != len(self.layers):
-            raise ValueError(f"cache is of {len(cache)} layers, but there are {len(self.layers)}")
+        if not isinstance(cache, tuple) or len(cache) != len(self.layers):
+            raise ValueError(
+                f"cache must be the tuple of {len(self.layers)} that forward() returned beside y"
+            )
         for layer, layer_cache in zip(reversed(self.layers), reversed(cache), strict=True):
             dy = layer.backward(dy, layer_cache)
         return dy

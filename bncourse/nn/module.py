@@ -25,22 +25,34 @@ class Module:
         self.grads = {}
 
     def forward(self, x):
-        """Output for ``x``, and a cache for :meth:`backward`."""
+        """Output for the input ``x``, and a cache for :meth:`backward`."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def backward(self, dy, cache):
-        """Gradient with respect to the input; adds those of the parameters to ``grads``."""
+        """Gradient with respect to the input; adds those of the parameters to ``grads``.
+
+        ``dy`` is the gradient with respect to the output, ``cache`` that of the forward pass.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
     def children(self):
         """Sub-layers by name; none, unless the subclass has some."""
         return {}
 
-    def modules(self, prefix=""):
-        """This layer and all below it, as pairs of dotted prefix and layer."""
+    def modules(self, prefix="", seen=None):
+        """This layer and all below it, as pairs of dotted ``prefix`` and layer.
+
+        A layer that is used in several places comes once, under its first name: its gradients
+        are added up already, and an optimizer must not take the same step twice. ``seen`` holds
+        the ids of layers to pass over.
+        """
+        seen = set() if seen is None else seen
+        if id(self) in seen:
+            return
+        seen.add(id(self))
         yield prefix, self
         for name, child in self.children().items():
-            yield from child.modules(f"{prefix}{name}.")
+            yield from child.modules(f"{prefix}{name}.", seen)
 
     def parameters(self):
         """All learned arrays by dotted name, e.g. ``"1.gamma"``; change them in place."""
@@ -60,7 +72,7 @@ class Module:
         }
 
     def add_gradients(self, **gradients):
-        """Add to ``grads``; ``None`` is passed over."""
+        """Add ``gradients``, by parameter name, to ``grads``; ``None`` is passed over."""
         for name, gradient in gradients.items():
             if gradient is not None:
                 before = self.grads.get(name)
@@ -72,7 +84,7 @@ class Module:
             module.grads = {}
 
     def train(self, mode=True):
-        """Switch to training mode (or out of it); returns the layer."""
+        """Switch to training mode (out of it if ``mode`` is false); returns the layer."""
         for _, module in self.modules():
             module.training = bool(mode)
         return self
@@ -82,7 +94,9 @@ class Module:
         return self.train(False)
 
     def to(self, library):
-        """Move all arrays to ``"numpy"`` or ``"cupy"``; returns the layer.
+        """Move all arrays to ``library``, ``"numpy"`` or ``"cupy"``; returns the layer.
+
+        Gradients are forgotten.
 
         Raises
         ------
