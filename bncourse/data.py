@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bncourse import checks
+
 
 class Dataset(NamedTuple):
     """A training and a test set.
@@ -41,6 +43,11 @@ def digits(n_test=497, binary=False, seed=0, dtype="float32"):
     -------
     Dataset
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``n_test`` does not leave something on both sides, or ``dtype`` is not floating.
+
     Notes
     -----
     Source: Alpaydin and Kaynak (1998), test part of the UCI *Optical Recognition of Handwritten
@@ -49,7 +56,8 @@ def digits(n_test=497, binary=False, seed=0, dtype="float32"):
     from sklearn.datasets import load_digits  # slow to import, and few readers need it
 
     images, labels = load_digits(return_X_y=True)
-    if not 0 < n_test < len(images):
+    dtype = checks.floating("dtype", dtype)
+    if not 0 < checks.integer("n_test", n_test) < len(images):
         raise ValueError(f"n_test must lie in 1 to {len(images) - 1}, not {n_test}")
     order = np.random.default_rng(seed).permutation(len(images))
     x = images[order] / 16
