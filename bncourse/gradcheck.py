@@ -27,15 +27,20 @@ def central_difference(f, x, dy=1.0, h=1e-5):
     -------
     numpy.ndarray
         In the shape of ``x``, float64.
+
+    Raises
+    ------
+    ValueError
+        If ``dy`` is an array, but not in the shape of ``f(x)``.
     """
     x = np.array(x, dtype=np.float64)
     dx = np.empty_like(x)
     for j in np.ndindex(x.shape):
         keep = x[j]
         x[j] = keep + h
-        above = np.sum(dy * f(x.copy()))
+        above = _loss(f, x, dy)
         x[j] = keep - h
-        below = np.sum(dy * f(x.copy()))
+        below = _loss(f, x, dy)
         x[j] = keep
         dx[j] = (above - below) / (2 * h)
     return dx
@@ -48,25 +53,45 @@ def complex_step(f, x, dy=1.0, h=1e-30):
     ``f`` must be analytic and accept complex numbers. Write a square as ``d * d`` (``np.var``
     and ``abs`` take the modulus, which is not analytic).
 
-    Source: Squire and Trapp (1998). Parameters and result as in :func:`central_difference`.
+    Source: Squire and Trapp (1998). Parameters ``f, x, dy, h``, result and errors as in
+    :func:`central_difference`.
     """
     x = np.array(x, dtype=np.complex128)
     dx = np.empty(x.shape)
     for j in np.ndindex(x.shape):
         x[j] += 1j * h
-        dx[j] = np.imag(np.sum(dy * f(x.copy()))) / h
+        dx[j] = np.imag(_loss(f, x, dy)) / h
         x[j] = x[j].real
     return dx
+
+
+def _loss(f, x, dy):
+    y = np.asarray(f(x.copy()))  # a copy, so that f cannot change what is being stepped
+    if np.ndim(dy) and np.shape(dy) != y.shape:
+        raise ValueError(f"dy has shape {np.shape(dy)}, but f(x) has {y.shape}")
+    return np.sum(dy * y)
 
 
 def relative_error(a, b):
     r"""Largest deviation, relative to the largest entry: :math:`\max|a - b| / \max(|a|, |b|)`.
 
     One scale for the whole array, so that entries that are zero but for rounding do not count
-    as 100 % wrong. Returns 0.0 for two arrays of zeros, and NaN if either holds one.
+    as 100 % wrong. Returns 0.0 for two arrays of zeros, and NaN if either holds NaN or infinity.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Of one shape.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
     """
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         raise ValueError(f"a has shape {a.shape}, b has {b.shape}")
-    scale = max(np.max(np.abs(a), initial=0.0), np.max(np.abs(b), initial=0.0))
-    return float(np.max(np.abs(a - b), initial=0.0) / scale) if scale != 0 else 0.0
+    scale = np.maximum(np.max(np.abs(a), initial=0.0), np.max(np.abs(b), initial=0.0))
+    if not np.isfinite(scale):
+        return float("nan")
+    return float(np.max(np.abs(a - b), initial=0.0) / scale) if scale > 0 else 0.0
