@@ -16,6 +16,12 @@ from bncourse.exercises.transform_forward import (
     identity,
     room,
 )
+from bncourse.exercises.two_nets import (
+    logit_gradient,
+    neutral_spread,
+    probabilities,
+    untrained_loss,
+)
 
 __all__ = [
     "Exercise",
@@ -26,5 +32,9 @@ __all__ = [
     "forward_by_hand",
     "forward_images",
     "identity",
+    "logit_gradient",
+    "neutral_spread",
+    "probabilities",
     "room",
+    "untrained_loss",
 ]

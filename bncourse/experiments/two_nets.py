@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bncourse import arrays, nn
+from bncourse import arrays, checks, nn
 from bncourse.optim import SGD
 from bncourse.training import accuracy, fit
 
 PERCENTILES = (15, 50, 85)
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Config:
     Attributes
     ----------
     norm : bool
-        Whether each hidden layer has a batch norm before its sigmoid.
+        Whether each hidden layer has a batch norm before its activation.
     std : float
         Standard deviation of the initial weights.
     lr : float
@@ -34,6 +35,13 @@ class Config:
         Steps between two measurements.
     seed : int
         Of the initial weights and of the order of the examples.
+    activation : {"sigmoid", "tanh", "relu"}
+        Nonlinearity of the hidden layers; in the paper, the sigmoid.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not what it must be, such as a width of 0, or there is no such activation.
     """
 
     norm: bool
@@ -45,6 +53,19 @@ class Config:
     depth: int = 3
     every: int = 100
     seed: int = 0
+    activation: str = "sigmoid"
+
+    def __post_init__(self):
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation must be one of {', '.join(ACTIVATIONS)}, not {self.activation!r}"
+            )
+        for name in ("std", "lr"):
+            checks.number(name, getattr(self, name), 0)
+        for name in ("batch_size", "hidden", "depth", "every"):
+            checks.integer(name, getattr(self, name), 1)
+        for name in ("steps", "seed"):
+            checks.integer(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -59,8 +80,8 @@ class Result:
     accuracy : numpy.ndarray, shape (K,)
         Share of the test set that is right, in evaluation mode.
     percentiles : numpy.ndarray, shape (K, 3)
-        15th, 50th and 85th percentile, over the test set, of the input to the sigmoid of one
-        unit of the last hidden layer.
+        15th, 50th and 85th percentile, over the test set, of the input to the activation of
+        one unit of the last hidden layer.
     """
 
     config: Config
@@ -70,9 +91,10 @@ class Result:
 
 
 def network(config, n_in=64, n_out=10):
-    """The network of a config: dense, batch norm if wanted, sigmoid; ``depth`` times; then dense.
+    """The network of a config: ``depth`` times dense, batch norm if wanted, activation; then dense.
 
-    The layer before a batch norm has no bias, because the norm would subtract it again.
+    The layer before a batch norm has no bias, because the norm would subtract it again. ``n_in``
+    and ``n_out`` are the numbers of pixels and of classes.
     """
     rng = np.random.default_rng(config.seed)
     layers = []
@@ -80,7 +102,7 @@ def network(config, n_in=64, n_out=10):
         layers.append(nn.Dense(n_in, config.hidden, not config.norm, config.std, rng))
         if config.norm:
             layers.append(nn.BatchNorm(config.hidden))
-        layers.append(nn.Sigmoid())
+        layers.append(ACTIVATIONS[config.activation]())
         n_in = config.hidden
     return nn.Sequential(*layers, nn.Dense(n_in, n_out, std=config.std, rng=rng))
 
@@ -98,12 +120,19 @@ def run(config, data, unit=0):
     Returns
     -------
     Result
+
+    Raises
+    ------
+    ValueError
+        If there is no such unit.
     """
+    if not checks.integer("unit", unit) < config.hidden:
+        raise ValueError(f"unit must lie in 0 to {config.hidden - 1}, not {unit}")
     net = network(config, data.x_train.shape[1])
-    before_last_sigmoid = nn.Sequential(*net.layers[:-2])
+    before_last_activation = nn.Sequential(*net.layers[:-2])
 
     def record(step):
-        a, _ = before_last_sigmoid.forward(data.x_test)
+        a, _ = before_last_activation.forward(data.x_test)
         watched = arrays.to(a[:, unit], "numpy")
         return step, accuracy(net, data.x_test, data.y_test), np.percentile(watched, PERCENTILES)
 
