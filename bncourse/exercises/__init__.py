@@ -9,6 +9,13 @@ One file a chapter. What an exercise knows of wrong answers are functions that g
 """
 
 from bncourse.exercises.exercise import Exercise, Mistake, Quantity, Report
+from bncourse.exercises.transform_backward import (
+    backward,
+    backward_by_hand,
+    backward_inference,
+    centering,
+    pair,
+)
 from bncourse.exercises.transform_forward import (
     forward,
     forward_by_hand,
@@ -28,12 +35,17 @@ __all__ = [
     "Mistake",
     "Quantity",
     "Report",
+    "backward",
+    "backward_by_hand",
+    "backward_inference",
+    "centering",
     "forward",
     "forward_by_hand",
     "forward_images",
     "identity",
     "logit_gradient",
     "neutral_spread",
+    "pair",
     "probabilities",
     "room",
     "untrained_loss",

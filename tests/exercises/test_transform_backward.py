@@ -1,0 +1,199 @@
+"""Right answers in many styles to the exercises of the chapter on the gradients, and wrong ones."""
+
+import numpy as np
+import pytest
+
+from bncourse import functional as F
+from bncourse.exercises import backward, backward_inference, centering
+from bncourse.gradcheck import central_difference
+
+
+def by_the_graph(dy, x, gamma, beta, eps):
+    m = len(x)
+    d = x - x.mean(axis=0)
+    s = np.sqrt((d * d).mean(axis=0) + eps)
+    dx_hat = dy * gamma
+    dvar = -(dx_hat * d).sum(axis=0) / s**2 / (2 * s)
+    dd = dx_hat / s + dvar * 2 * d / m
+    dx = dd - dd.sum(axis=0) / m
+    return dx, (dy * d / s).sum(axis=0), dy.sum(axis=0)
+
+
+def by_the_paper(dy, x, gamma, beta, eps):
+    m, mean, var = len(x), x.mean(0), x.var(0)
+    dx_hat = dy * gamma
+    dvar = np.sum(dx_hat * (x - mean) * -0.5 * (var + eps) ** -1.5, axis=0)
+    dmean = np.sum(-dx_hat / np.sqrt(var + eps), axis=0) + dvar * np.mean(-2 * (x - mean), axis=0)
+    dx = dx_hat / np.sqrt(var + eps) + dvar * 2 * (x - mean) / m + dmean / m
+    return dx, np.sum(dy * (x - mean) / np.sqrt(var + eps), axis=0), np.sum(dy, axis=0)
+
+
+def loops(dy, x, gamma, beta, eps):
+    dx, dgamma, dbeta = np.zeros_like(x), np.zeros_like(gamma), np.zeros_like(gamma)
+    m, features = x.shape
+    for k in range(features):
+        mean = sum(x[:, k]) / m
+        s = (sum((v - mean) ** 2 for v in x[:, k]) / m + eps) ** 0.5
+        x_hat = [(v - mean) / s for v in x[:, k]]
+        for i in range(m):
+            dbeta[k] += dy[i, k]
+            dgamma[k] += dy[i, k] * x_hat[i]
+        for i in range(m):
+            dx[i, k] = gamma[k] / s * (dy[i, k] - dbeta[k] / m - x_hat[i] * dgamma[k] / m)
+    return dx, dgamma, dbeta
+
+
+def with_the_jacobian(dy, x, gamma, beta, eps):
+    m = len(x)
+    d = x - x.mean(0)
+    s = np.sqrt(np.einsum("ik,ik->k", d, d) / m + eps)
+    x_hat = d / s
+    jacobian = np.eye(m) - 1 / m - np.einsum("ik,jk->kij", x_hat, x_hat) / m
+    dx = np.einsum("k,kij,jk->ik", gamma / s, jacobian, dy)
+    return dx, np.einsum("ik,ik->k", dy, x_hat), np.einsum("ik->k", dy)
+
+
+def in_float32(dy, x, gamma, beta, eps):
+    dy, x, gamma, beta = (a.astype("float32") for a in (dy, x, gamma, beta))
+    return by_the_graph(dy, x, gamma, beta, np.float32(eps))
+
+
+def with_bncourse(dy, x, gamma, beta, eps):
+    return F.batch_norm_backward(dy, F.batch_norm_forward(x, gamma, beta, eps)[1])
+
+
+def by_differences(dy, x, gamma, beta, eps):
+    def y(x=x, gamma=gamma, beta=beta):
+        return F.batch_norm_forward(x, gamma, beta, eps)[0]
+
+    return (
+        central_difference(lambda x: y(x=x), x, dy),
+        central_difference(lambda g: y(gamma=g), gamma, dy),
+        central_difference(lambda b: y(beta=b), beta, dy),
+    )
+
+
+STYLES = (
+    by_the_graph,
+    by_the_paper,
+    loops,
+    with_the_jacobian,
+    in_float32,
+    with_bncourse,
+    by_differences,
+)
+
+
+@pytest.mark.parametrize("answer", STYLES)
+def test_backward_takes_any_style(answer):
+    for seed in range(20):
+        report = backward.check(answer, seed)
+        assert report.passed, report
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda dy: dy - dy.sum(0) / len(dy),
+        lambda dy: (np.eye(len(dy)) - 1 / len(dy)) @ dy,
+        lambda dy: np.stack([c - c.mean() for c in dy.T], axis=1),
+        lambda dy: dy.astype("float32") - np.einsum("ik->k", dy) / len(dy),
+    ],
+    ids=["sum", "matrix", "column by column", "float32"],
+)
+def test_centering_takes_any_style(answer):
+    for seed in range(20):
+        assert centering.check(answer, seed).passed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda dy, x, g, mean, var, eps: (
+            g * dy / (var + eps) ** 0.5,
+            np.einsum("ik,ik,k->k", dy, x - mean, (var + eps) ** -0.5),
+            np.einsum("ik->k", dy),
+        ),
+        lambda dy, x, g, mean, var, eps: [
+            central_difference(
+                lambda x: F.batch_norm_inference(x, g, 0 * g, mean, var, eps), x, dy
+            ),
+            central_difference(
+                lambda g: F.batch_norm_inference(x, g, 0 * g, mean, var, eps), g, dy
+            ),
+            dy.sum(axis=0),
+        ],
+        lambda dy, x, g, mean, var, eps: (
+            np.stack([r * g / np.sqrt(var + eps) for r in dy]),
+            sum(r * (v - mean) / np.sqrt(var + eps) for r, v in zip(dy, x, strict=True)),
+            sum(dy),
+        ),
+        lambda dy, x, g, mean, var, eps: tuple(
+            a.astype("float32")
+            for a in (
+                dy * (g / np.sqrt(var + eps)),
+                (dy * x).sum(0) / np.sqrt(var + eps) - mean * dy.sum(0) / np.sqrt(var + eps),
+                dy.sum(0),
+            )
+        ),
+    ],
+    ids=["einsum", "differences", "row by row", "float32"],
+)
+def test_inference_takes_any_style(answer):
+    for seed in range(20):
+        assert backward_inference.check(answer, seed).passed
+
+
+def test_two_mistakes_in_two_outputs_are_both_named():
+    def constants_and_means(dy, x, gamma, beta, eps):
+        _, dgamma, dbeta = by_the_graph(dy, x, gamma, beta, eps)
+        return gamma / np.sqrt(x.var(0) + eps) * dy, dgamma / len(x), dbeta / len(x)
+
+    report = backward.check(constants_and_means)
+    assert report.mistakes == (
+        "the statistics are treated as constants",
+        "a mean is returned where a sum is needed",
+    )
+
+
+def test_what_is_right_is_said_beside_a_mistake():
+    report = backward.check(backward.mistakes[1].wrong)
+    assert "Right: dgamma, dbeta." in report.message
+
+
+def test_changed_inputs_are_named():
+    def in_place(dy, x, gamma, beta, eps):
+        x -= x.mean(axis=0)
+        return by_the_graph(dy, x, gamma, beta, eps)
+
+    report = backward.check(in_place)
+    assert report.outcome == "changed its inputs" and "x" in report.message
+
+
+def test_an_exception_is_shown():
+    def broken(dy, x, gamma, beta, eps):
+        return gamma @ dy
+
+    report = backward.check(broken)
+    assert report.outcome == "raised" and "return gamma @ dy" in report.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda dy, x, g, b, eps: dy, "1 values come back"),
+        (lambda dy, x, g, b, eps: (dy.T, g, b), "dx has shape"),
+        (lambda dy, x, g, b, eps: (dy, dy * x, dy), "dgamma has shape"),
+        (lambda dy, x, g, b, eps: (dy, dy.sum(1), dy.sum(1)), "dgamma has shape"),
+    ],
+)
+def test_a_wrong_shape_is_described(answer, words):
+    report = backward.check(answer)
+    assert report.outcome == "wrong form" and words in report.message
+
+
+def test_a_stub_is_not_attempted():
+    def stub(dy, x, gamma, beta, eps):
+        raise NotImplementedError
+
+    assert backward.check(stub).outcome == "not attempted"
