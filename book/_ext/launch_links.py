@@ -10,7 +10,9 @@ import re
 import subprocess
 
 BRANCH = "main"
-GITHUB = re.compile(r"(?:https://(?:[^@/]+@)?|ssh://git@|git@)github\.com[/:]([\w.-]+/[\w.-]+)")
+GITHUB = re.compile(
+    r"(?:https://(?:[^@/]+@)?|ssh://git@|git@)github\.com[/:]([\w.-]+/[\w.-]+)"
+)
 
 
 def repository():
@@ -23,7 +25,9 @@ def repository():
         )
     except FileNotFoundError:  # no git: a downloaded copy
         return None
-    found = GITHUB.fullmatch(asked.stdout.strip().removesuffix("/").removesuffix(".git"))
+    found = GITHUB.fullmatch(
+        asked.stdout.strip().removesuffix("/").removesuffix(".git")
+    )
     return found and found[1]
 
 
@@ -46,5 +50,8 @@ def options(name):
 
 
 def setup(app):
-    app.connect("config-inited", lambda _, config: config.html_theme_options.update(options(repository())))
+    app.connect(
+        "config-inited",
+        lambda _, config: config.html_theme_options.update(options(repository())),
+    )
     return {"parallel_read_safe": True}

@@ -1,0 +1,66 @@
+# Needs python3 (3.11 to 3.13) with venv, make and git. Everything else goes into $(VENV).
+#   make test PYTHON=python3.13 VENV=.venv-3.13     another Python, beside the first
+#   make test PIP_FLAGS="--upgrade --upgrade-strategy eager"     the newest of everything
+#   make refresh NB=book/why/two-nets.ipynb     one notebook only
+PYTHON ?= python3
+VENV ?= .venv
+PIP_FLAGS ?=
+NB ?= $(sort $(shell find book -name '*.ipynb' -not -path '*/.*'))
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+STRIP := $(BIN)/nbstripout --keep-output --keep-count \
+  --extra-keys "metadata.language_info metadata.jupytext cell.metadata.execution"
+
+.DELETE_ON_ERROR:
+.PHONY: help book test lint site refresh bench gpu clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+# Stamps: what pyproject.toml asks for is installed once, and again when it changes.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) -e ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-site: $(VENV)/.installed
+	$(INSTALL) -e ".[site]"
+	@touch $@
+
+# Rebuilt from nothing: pages of renamed chapters and old source listings would stay behind.
+book: $(VENV)/.installed ## build the book into _build/html; warnings are errors
+	@rm -rf _build/html
+	$(BIN)/jupyter-book build . --all -W --keep-going --quiet
+
+test: $(VENV)/.installed ## run all tests, and every notebook against its stored outputs
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed ## check the form of code, notebooks and workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(if $(NB),$(STRIP) --verify $(NB))
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+site: $(VENV)/.installed-site ## check the built book: links, images, and pages in Chromium
+	$(BIN)/python -m pytest tests/site
+
+# Formatted before it is executed, stripped of what differs from run to run after it.
+refresh: $(VENV)/.installed ## execute and normalize all notebooks, or one: NB=path
+	$(BIN)/ruff format $(NB)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False $(NB)
+	$(STRIP) $(NB)
+
+bench: $(VENV)/.installed ## run the benchmarks
+	@scripts=$$(find benchmarks -name '*.py' 2>/dev/null | sort); \
+	if [ -z "$$scripts" ]; then echo "there are no benchmarks yet"; fi; \
+	for script in $$scripts; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+gpu: $(VENV)/.installed ## run the tests that need a GPU; fails where there is none
+	@$(BIN)/python -c "from bncourse.arrays import why_no_cupy; reason = why_no_cupy(); \
+	raise SystemExit(f'no GPU tests were run: {reason}' if reason else 0)"
+	$(BIN)/python -m pytest -m gpu
+
+clean: ## remove what was built; the environment stays
+	rm -rf _build *.egg-info .pytest_cache .ruff_cache .hypothesis
