@@ -94,7 +94,10 @@ def accumulator(x):
 
 
 def check_real(name, x):
-    """Raise ``TypeError`` unless ``x`` has a real floating dtype; says how to convert it."""
+    """Raise ``TypeError`` unless ``x`` has a real floating dtype; says how to convert it.
+
+    The message calls it by its ``name``.
+    """
     if type(x) is np.ndarray and x.dtype.kind == "f":
         return  # the common case, told in a microsecond
     xp = namespace(**{name: x})
@@ -139,6 +142,8 @@ def check_cache(cache, kind, source):
 
 def place(name, value, x, shape, dtype):
     """``value`` (array or list) as an array beside ``x``, of the given dtype, checked for shape.
+
+    Messages call it by its ``name``.
 
     Raises
     ------

@@ -273,7 +273,9 @@ class Quantity(_Prompter):
         return Text(self.working)
 
     def check(self, value):
-        """Compare a number with the answer; ``None`` and ``...`` mean "not attempted".
+        """Compare a number, ``value``, with the answer.
+
+        ``None`` and ``...`` mean "not attempted".
 
         Returns
         -------

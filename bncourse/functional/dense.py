@@ -6,7 +6,14 @@ from bncourse import arrays
 
 
 class DenseCache(NamedTuple):
-    """Input, weights and bias of :func:`dense_forward`; not copied."""
+    """What :func:`dense_forward` hands to :func:`dense_backward`.
+
+    Attributes
+    ----------
+    x, w, b : array or None
+        Input, weights and bias as they were given. They are not copied: change them in place only
+        after going back.
+    """
 
     x: Any
     w: Any

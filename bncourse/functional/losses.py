@@ -6,7 +6,15 @@ from bncourse import arrays
 
 
 class CrossEntropyCache(NamedTuple):
-    """Softmax probabilities and one-hot labels of :func:`softmax_cross_entropy_forward`."""
+    """What the forward pass hands to :func:`softmax_cross_entropy_backward`.
+
+    Attributes
+    ----------
+    probabilities : array, shape (m, K)
+        Softmax of the logits.
+    one_hot : array, shape (m, K)
+        1 in the column of the label, 0 elsewhere; in the dtype of the logits.
+    """
 
     probabilities: Any
     one_hot: Any
