@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from bncourse import nn
+from bncourse.data import digits
+from bncourse.experiments.two_nets import Config, network, run
+
+SHORT = {"std": 0.01, "steps": 120, "every": 60}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return digits(binary=True)
+
+
+@pytest.fixture(scope="module")
+def with_norm(data):
+    return run(Config(norm=True, **SHORT), data)
+
+
+def test_batch_norm_learns_where_the_plain_net_does_not(data, with_norm):
+    plain = run(Config(norm=False, **SHORT), data)
+    assert with_norm.accuracy[-1] > 0.75
+    assert plain.accuracy[-1] < 0.2
+
+
+def test_what_is_measured(with_norm):
+    assert with_norm.config == Config(norm=True, **SHORT)
+    assert with_norm.steps.tolist() == [0, 60, 120]
+    assert with_norm.accuracy.shape == (3,) and with_norm.percentiles.shape == (3, 3)
+    assert (np.diff(with_norm.percentiles, axis=1) > 0).all()
+    assert ((0 <= with_norm.accuracy) & (with_norm.accuracy <= 1)).all()
+
+
+def test_a_run_can_be_repeated_to_the_bit(data):
+    config = Config(norm=True, std=0.1, steps=20, every=10, hidden=11)
+    first, same = run(config, data), run(config, data)
+    other = run(Config(norm=True, std=0.1, steps=20, every=10, hidden=11, seed=1), data)
+    assert np.array_equal(first.accuracy, same.accuracy)
+    assert np.array_equal(first.percentiles, same.percentiles)
+    assert not np.array_equal(first.percentiles, other.percentiles)
+
+
+def test_the_data_is_not_changed(data):
+    before = [a.copy() for a in data]
+    run(Config(norm=True, steps=5, every=5, hidden=7), data)
+    assert all(map(np.array_equal, data, before))
+
+
+def test_the_watched_unit_is_the_input_of_the_last_activation(data):
+    config = Config(norm=True, steps=0, every=1, hidden=7, depth=2)
+    net = network(config).eval()
+    a, _ = nn.Sequential(*net.layers[:5]).forward(data.x_test)
+    found = run(config, data, unit=3).percentiles[0]
+    np.testing.assert_allclose(found, np.percentile(a[:, 3], (15, 50, 85)))
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_network_is_that_of_the_config(norm, depth):
+    net = network(Config(norm=norm, depth=depth, hidden=7, std=0.5), n_in=5, n_out=4)
+    kinds = [nn.Dense, nn.BatchNorm, nn.Sigmoid] if norm else [nn.Dense, nn.Sigmoid]
+    assert [type(layer) for layer in net.layers] == kinds * depth + [nn.Dense]
+    assert (net[0].b is None) == norm and net.layers[-1].b is not None
+    assert net[0].w.shape == (5, 7) and net.layers[-1].w.shape == (7, 4)
+
+
+def test_both_nets_start_from_the_same_weights():
+    a, b = (network(Config(norm=norm)).parameters() for norm in (True, False))
+    weights = [[v for name, v in p.items() if name.endswith("w")] for p in (a, b)]
+    assert all(map(np.array_equal, *weights))
+
+
+@pytest.mark.parametrize(
+    "options, kind, message",
+    [
+        ({"std": -1}, ValueError, "std must be finite and at least 0, not -1"),
+        ({"lr": float("nan")}, ValueError, "lr must be finite and at least 0, not nan"),
+        ({"hidden": 0}, ValueError, "hidden must be at least 1, not 0"),
+        ({"depth": 0}, ValueError, "depth must be at least 1, not 0"),
+        ({"every": 0}, ValueError, "every must be at least 1, not 0"),
+        ({"steps": -1}, ValueError, "steps must be at least 0, not -1"),
+        ({"batch_size": 60.0}, TypeError, "batch_size must be a whole number, not 60.0"),
+        ({"seed": None}, TypeError, "seed must be a whole number, not None"),
+    ],
+)
+def test_bad_configs(options, kind, message):
+    with pytest.raises(kind, match=message):
+        Config(norm=True, **options)
+
+
+@pytest.mark.parametrize("unit", [7, 100])
+def test_a_unit_that_is_not_there_is_told(data, unit):
+    with pytest.raises(ValueError, match=f"unit must lie in 0 to 6, not {unit}"):
+        run(Config(norm=True, hidden=7), data, unit)
