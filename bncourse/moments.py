@@ -59,27 +59,49 @@ class Moments(NamedTuple):
         return cls.centered(x, axis, keepdims)[0]
 
     @classmethod
-    def centered(cls, x, axis=0, keepdims=False):
+    def centered(cls, x, axis=0, keepdims=False, mask=None):
         """Moments of ``x``, and the deviations ``x - mean`` in the accumulation precision.
 
         Who normalizes needs both, and the deviations are more precise than subtracting
         ``mean`` afterwards: the rounding error of the mean itself is taken out of them.
+        ``axis``, ``keepdims`` and errors are those of :meth:`of`; the deviations are in the shape
+        of ``x``.
+
+        ``mask``, an array of bool that broadcasts against ``x`` and has length one along the
+        axes that are kept, chooses the values that count; the deviation of the others is 0,
+        even where they are NaN.
         """
         arrays.check_real("x", x)
-        xp = arrays.namespace(x=x)
+        xp = arrays.namespace(x=x, mask=mask)
         axes = _axes(axis, x.ndim)
-        count = prod(x.shape[a] for a in axes)
         wide = xp.astype(x, arrays.accumulator(x), copy=False)
-        mean = xp.sum(wide, axis=axes, keepdims=True) / max(count, 1)
-        d = wide - mean
+        count = prod(x.shape[a] for a in axes)
+        if mask is not None:
+            count = int(xp.count_nonzero(xp.broadcast_to(mask, _spread(mask.shape, x.shape, axes))))
+
+        def chosen(values):
+            return values if mask is None else xp.where(mask, values, xp.zeros_like(values))
+
+        mean = xp.sum(chosen(wide), axis=axes, keepdims=True) / max(count, 1)
+        d = chosen(wide - mean)
         if wide.dtype == x.dtype:
             # No wider type to hide the rounding of the sum: measure it, and take it out.
             slip = xp.sum(d, axis=axes, keepdims=True) / max(count, 1)
-            mean, d = mean + slip, d - slip
+            mean, d = mean + slip, chosen(d - slip)
         m2 = xp.sum(d * d, axis=axes, keepdims=True)
         if not keepdims:
             mean, m2 = xp.squeeze(mean, axis=axes), xp.squeeze(m2, axis=axes)
         return cls(count, mean, m2), d
+
+    @classmethod
+    def about_zero(cls, x, axis=0, keepdims=False):
+        """As :meth:`centered`, but about 0 instead of the mean: for norms that do not center."""
+        arrays.check_real("x", x)
+        xp = arrays.namespace(x=x)
+        axes = _axes(axis, x.ndim)
+        wide = xp.astype(x, arrays.accumulator(x), copy=False)
+        m2 = xp.sum(wide * wide, axis=axes, keepdims=keepdims)
+        return cls(prod(x.shape[a] for a in axes), xp.zeros_like(m2), m2), wide
 
     @property
     def var(self):
@@ -136,6 +158,11 @@ def merge(a, b):
     delta = b.mean - a.mean
     mean = a.mean + delta * (b.count / count)
     return Moments(count, mean, a.m2 + b.m2 + delta * delta * (a.count * (b.count / count)))
+
+
+def _spread(mask, x, axes):
+    """Shape of a mask stretched along the reduced axes, where alone it may stand for several."""
+    return tuple(n if a in axes else m for a, (m, n) in enumerate(zip(mask, x, strict=True)))
 
 
 def _axes(axis, ndim):

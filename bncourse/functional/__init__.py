@@ -13,22 +13,31 @@ from bncourse.functional.activations import (
     tanh_forward,
 )
 from bncourse.functional.batch_norm import (
-    BatchNormCache,
+    InferenceCache,
     batch_norm_backward,
     batch_norm_forward,
     batch_norm_inference,
+    batch_norm_inference_backward,
+    batch_norm_inference_forward,
 )
-from bncourse.functional.dense import dense_backward, dense_forward
+from bncourse.functional.dense import DenseCache, dense_backward, dense_forward
 from bncourse.functional.losses import (
+    CrossEntropyCache,
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
+from bncourse.functional.normalization import NormCache
 
 __all__ = [
-    "BatchNormCache",
+    "CrossEntropyCache",
+    "DenseCache",
+    "InferenceCache",
+    "NormCache",
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_norm_inference",
+    "batch_norm_inference_backward",
+    "batch_norm_inference_forward",
     "dense_backward",
     "dense_forward",
     "relu_backward",

@@ -2,37 +2,18 @@
 
 from typing import Any, NamedTuple
 
-from bncourse import arrays, checks
-from bncourse.moments import Moments, _axes
+from bncourse import arrays
+from bncourse.functional.normalization import (
+    NormCache,
+    check_enough,
+    checked_eps,
+    normalize_backward,
+    normalize_forward,
+)
+from bncourse.moments import _axes
 
 
-class BatchNormCache(NamedTuple):
-    """What :func:`batch_norm_forward` hands to :func:`batch_norm_backward`.
-
-    Attributes
-    ----------
-    x_hat : array
-        Normalized input, in the shape and dtype of ``x``.
-    inv_std : array
-        ``1 / sqrt(var + eps)``, shaped to broadcast against ``x``.
-    gamma, beta : array or None
-        Scale and shift as they were given. They are not copied: change them in place only after
-        going back.
-    moments : Moments
-        Count, mean and m2 of the batch, one value a channel: what running statistics are fed.
-    axes : tuple of int
-        The axes that were reduced.
-    """
-
-    x_hat: Any
-    inv_std: Any
-    gamma: Any
-    beta: Any
-    moments: Moments
-    axes: tuple
-
-
-def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1):
+def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1, mask=None):
     r"""Normalize each channel by the mean and the variance of the batch, then scale and shift.
 
     .. math::
@@ -53,13 +34,17 @@ def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1):
         Positive; added to the variance, inside the root, in squared units of ``x``.
     axis : int or tuple of int
         The channel axis, or axes: one mean and one variance for each position along them.
+    mask : array of bool, shape (N,) or (N, ...), optional
+        Which examples count, or which positions of them: one value for each, in the shape of
+        ``x`` without its channel axes, or of the first of those axes. A value that does not
+        count is as good as deleted, even if it is NaN; its output is 0.
 
     Returns
     -------
     y : array
         In the shape and dtype of ``x``. Statistics and arithmetic are carried in the widest
         precision of the device (float64 on a CPU), and rounded once, at the end.
-    cache : BatchNormCache
+    cache : NormCache
         For :func:`batch_norm_backward`. An empty batch gives an empty ``y`` and a count of 0.
 
     Raises
@@ -77,35 +62,13 @@ def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1):
     ``x_hat`` is 0 or NaN. Source: Ioffe and Szegedy (2015), Algorithm 1. Derived
     in the chapter *The transform* (:doc:`/book/transform/forward`).
     """
-    xp = arrays.namespace(x=x, gamma=gamma, beta=beta)
+    arrays.namespace(x=x, gamma=gamma, beta=beta, mask=mask)
     arrays.check_real("x", x)
-    axes, per_channel, broadcast = _layout(x, axis)
-    wide = arrays.accumulator(x)
-    eps = _checked_eps(eps, xp, wide)
-    moments, d = Moments.centered(x, axes, keepdims=True)
-    if moments.count == 1:
-        raise ValueError(
-            f"x of shape {tuple(x.shape)} has one value per channel, so its variance is 0 and "
-            "x_hat would be 0 whatever x is: use a larger batch, or normalize with running "
-            "statistics (batch_norm_inference, or eval() on a layer), or use a norm that does "
-            "not look across the batch, such as layer norm"
-        )
-    inv_std = 1 / xp.sqrt(moments.var + eps)
-    x_hat = d * inv_std
-    y = x_hat
-    if gamma is not None:
-        gamma = _parameter("gamma", gamma, x, per_channel)
-        y = y * xp.reshape(xp.astype(gamma, wide, copy=False), broadcast)
-    if beta is not None:
-        beta = _parameter("beta", beta, x, per_channel)
-        y = y + xp.reshape(xp.astype(beta, wide, copy=False), broadcast)
-    moments = Moments(
-        moments.count, xp.reshape(moments.mean, per_channel), xp.reshape(moments.m2, per_channel)
-    )
-    # A copy where no parameter made y another array: the caller may change y in place.
-    y = xp.astype(y, x.dtype, copy=y is x_hat)
-    x_hat = xp.astype(x_hat, x.dtype, copy=False)
-    return y, BatchNormCache(x_hat, inv_std, gamma, beta, moments, axes)
+    axes, channel_axes = _layout(x, axis)
+    mask = _shaped_mask(mask, x, axes)
+    y, cache = normalize_forward(x, gamma, beta, eps, axes, channel_axes, mask)
+    check_enough(x, cache.moments.count)
+    return y, cache
 
 
 def batch_norm_backward(dy, cache):
@@ -124,7 +87,7 @@ def batch_norm_backward(dy, cache):
     ----------
     dy : array
         Upstream gradient, in the shape of ``x``; real floating point. It is not changed.
-    cache : BatchNormCache
+    cache : NormCache
         From :func:`batch_norm_forward`. It is not changed and may be used again.
 
     Returns
@@ -147,25 +110,8 @@ def batch_norm_backward(dy, cache):
     Source: Ioffe and Szegedy (2015), section 3, simplified. Derived in the chapter *Its
     gradients by hand* (:doc:`/book/transform/backward`).
     """
-    arrays.check_cache(cache, BatchNormCache, "batch_norm_forward")
-    x_hat, inv_std, gamma, beta, moments, axes = cache
-    xp = arrays.check_upstream(dy, x_hat.shape, x_hat)
-    wide = inv_std.dtype
-    dtype = x_hat.dtype
-    dy, x_hat = xp.astype(dy, wide, copy=False), xp.astype(x_hat, wide, copy=False)
-    m = max(moments.count, 1)
-    sum_dy = xp.sum(dy, axis=axes, keepdims=True)
-    sum_dy_x_hat = xp.sum(dy * x_hat, axis=axes, keepdims=True)
-    scale = inv_std
-    if gamma is not None:
-        scale = scale * xp.reshape(xp.astype(gamma, wide, copy=False), inv_std.shape)
-    dx = scale * (dy - sum_dy / m - x_hat * (sum_dy_x_hat / m))
-    dgamma = dbeta = None
-    if gamma is not None:
-        dgamma = xp.astype(xp.reshape(sum_dy_x_hat, gamma.shape), gamma.dtype, copy=False)
-    if beta is not None:
-        dbeta = xp.astype(xp.reshape(sum_dy, beta.shape), beta.dtype, copy=False)
-    return xp.astype(dx, dtype, copy=False), dgamma, dbeta
+    arrays.check_cache(cache, NormCache, "batch_norm_forward")
+    return normalize_backward(dy, cache)
 
 
 def batch_norm_inference(x, gamma, beta, mean, var, eps=1e-5, axis=1):
@@ -203,55 +149,153 @@ def batch_norm_inference(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     Source: Ioffe and Szegedy (2015), Algorithm 2. See the chapter *The transform*
     (:doc:`/book/transform/forward`).
     """
+    return batch_norm_inference_forward(x, gamma, beta, mean, var, eps, axis)[0]
+
+
+class InferenceCache(NamedTuple):
+    """What :func:`batch_norm_inference_forward` hands to :func:`batch_norm_inference_backward`.
+
+    Attributes
+    ----------
+    d : array
+        ``x - mean``, in the accumulation precision.
+    inv_std : array
+        ``1 / sqrt(var + eps)``, shaped to broadcast against ``x``.
+    gamma, beta, mean, var : array or None
+        As they were given.
+    axes : tuple of int
+        The axes that are not channel axes.
+    dtype : dtype
+        That of ``x``.
+    """
+
+    d: Any
+    inv_std: Any
+    gamma: Any
+    beta: Any
+    mean: Any
+    var: Any
+    axes: tuple
+    dtype: Any
+
+
+def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
+    """As :func:`batch_norm_inference`, and a cache for the gradients.
+
+    Returns
+    -------
+    y : array
+    cache : InferenceCache
+        For :func:`batch_norm_inference_backward`.
+    """
     xp = arrays.namespace(x=x, gamma=gamma, beta=beta, mean=mean, var=var)
     arrays.check_real("x", x)
     if mean is None or var is None:
         raise TypeError("mean and var must be given: they are what x is normalized by")
-    _, per_channel, broadcast = _layout(x, axis)
+    axes, channel_axes = _layout(x, axis)
+    per_channel = tuple(x.shape[a] for a in channel_axes)
+    broadcast = tuple(n if a in channel_axes else 1 for a, n in enumerate(x.shape))
     wide = arrays.accumulator(x)
-    eps = _checked_eps(eps, xp, wide)
+    eps = checked_eps(eps, xp, wide)
 
     def shaped(name, value):
         return xp.reshape(arrays.place(name, value, x, per_channel, wide), broadcast)
 
-    mean, var = shaped("mean", mean), shaped("var", var)
-    if bool(xp.any(var < 0)):
+    center, variance = shaped("mean", mean), shaped("var", var)
+    if bool(xp.any(variance < 0)):
         raise ValueError("var must not be negative: pass variances, not their logarithms")
-    y = (xp.astype(x, wide, copy=False) - mean) / xp.sqrt(var + eps)
+    d = xp.astype(x, wide, copy=False) - center
+    inv_std = 1 / xp.sqrt(variance + eps)
+    y = d * inv_std
     if gamma is not None:
         y = y * shaped("gamma", gamma)
     if beta is not None:
         y = y + shaped("beta", beta)
-    return xp.astype(y, x.dtype, copy=False)
+    cache = InferenceCache(d, inv_std, gamma, beta, mean, var, axes, x.dtype)
+    return xp.astype(y, x.dtype, copy=False), cache
+
+
+def batch_norm_inference_backward(dy, cache):
+    r"""Gradients of :func:`batch_norm_inference_forward`, also for the statistics.
+
+    .. math::
+
+        \mathrm{dx} = \frac{\gamma\,\mathrm{dy}}{s}, \qquad
+        \mathrm{dmean} = -\frac{\gamma}{s} \sum_i \mathrm{dy}_i, \qquad
+        \mathrm{dvar} = -\frac{\gamma}{2 s^3} \sum_i \mathrm{dy}_i (x_i - \mathrm{mean}),
+        \qquad s = \sqrt{\mathrm{var} + \varepsilon}
+
+    Mean and variance are given numbers here, so no gradient reaches ``x`` through them.
+
+    Parameters
+    ----------
+    dy : array
+        Upstream gradient, in the shape of ``x``.
+    cache : InferenceCache
+
+    Returns
+    -------
+    dx : array
+        In the shape and dtype of ``x``.
+    dgamma, dbeta : array or None
+        In the shape of the parameter; ``None`` for one that was not given.
+    dmean, dvar : array, shape (C,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`batch_norm_backward`.
+    """
+    arrays.check_cache(cache, InferenceCache, "batch_norm_inference_forward")
+    d, inv_std, gamma, beta, mean, var, axes, dtype = cache
+    xp = arrays.check_upstream(dy, d.shape, d)
+    dy = xp.astype(dy, d.dtype, copy=False)
+    sum_dy = xp.sum(dy, axis=axes, keepdims=True)
+    sum_dy_x_hat = xp.sum(dy * d, axis=axes, keepdims=True) * inv_std
+    scale = inv_std
+    if gamma is not None:
+        per_channel = tuple(n for a, n in enumerate(d.shape) if a not in axes)
+        given = arrays.place("gamma", gamma, d, per_channel, d.dtype)
+        scale = scale * xp.reshape(given, inv_std.shape)
+
+    def like(total, given):
+        floating = not isinstance(given, (list, tuple)) and xp.isdtype(given.dtype, "real floating")
+        total = xp.reshape(total, tuple(n for a, n in enumerate(d.shape) if a not in axes))
+        return xp.astype(total, given.dtype if floating else dtype, copy=False)
+
+    return (
+        xp.astype(dy * scale, dtype, copy=False),
+        None if gamma is None else like(sum_dy_x_hat, gamma),
+        None if beta is None else like(sum_dy, beta),
+        like(-scale * sum_dy, mean),
+        like(-scale * inv_std * sum_dy_x_hat / 2, var),
+    )
 
 
 def _layout(x, axis):
-    """Reduced axes, shape of a parameter, and its shape for broadcasting."""
+    """Reduced axes and channel axes."""
     if x.ndim < 2:
         raise ValueError(f"x must have at least 2 axes, (N, C) or (N, C, ...), not {x.ndim}")
     channel_axes = _axes(axis, x.ndim)
     axes = tuple(a for a in range(x.ndim) if a not in channel_axes)
     if not channel_axes or not axes:
         raise ValueError(f"axis {axis} must name some axes of x, but not all {x.ndim} of them")
-    per_channel = tuple(x.shape[a] for a in channel_axes)
-    broadcast = tuple(n if a in channel_axes else 1 for a, n in enumerate(x.shape))
-    return axes, per_channel, broadcast
+    return axes, channel_axes
 
 
-def _parameter(name, value, x, shape):
-    """A parameter as an array of its own floating dtype; lists and integers take that of ``x``."""
-    xp = arrays.namespace(x=x)
-    floating = not isinstance(value, (list, tuple)) and xp.isdtype(value.dtype, "real floating")
-    return arrays.place(name, value, x, shape, value.dtype if floating else x.dtype)
-
-
-def _checked_eps(eps, xp, wide):
-    """``eps`` as a float that is not lost in the precision that statistics are carried in."""
-    eps = checks.number("eps", eps)
-    least = float(xp.finfo(wide).smallest_normal)
-    if eps < least:
+def _shaped_mask(mask, x, axes):
+    """``mask`` with an axis of length one for each axis of ``x`` that it does not speak of."""
+    if mask is None:
+        return None
+    xp = arrays.namespace(x=x, mask=mask)
+    if isinstance(mask, (list, tuple)) or not xp.isdtype(mask.dtype, "bool"):
+        kind = "a list" if isinstance(mask, (list, tuple)) else f"of dtype {mask.dtype}"
+        raise TypeError(f"mask must be an array of bool, but is {kind}")
+    positions = tuple(x.shape[a] for a in axes)
+    if mask.ndim < 1 or tuple(mask.shape) != positions[: mask.ndim]:
         raise ValueError(
-            f"eps must be positive, at least {least:.1e} (the least normal {wide}), not {eps}: "
-            "it keeps a constant channel from dividing by zero"
+            f"mask has shape {tuple(mask.shape)}, but x without its channels has {positions}: "
+            "one bool for each example, or for each position"
         )
-    return eps
+    spoken = axes[: mask.ndim]
+    return xp.reshape(mask, tuple(n if a in spoken else 1 for a, n in enumerate(x.shape)))

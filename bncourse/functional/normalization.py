@@ -1,0 +1,157 @@
+r"""The two steps of every norm in the family: statistics, then normalization; and their gradient.
+
+A norm is told by two sets of axes. Over the *reduced* axes it takes mean and variance; along the
+*parameter* axes it has a scale and a shift of its own for each position. Batch norm reduces all
+but the channels; layer norm reduces the features, along which its parameters run. One forward and
+one backward serve them all.
+"""
+
+from typing import Any, NamedTuple
+
+from bncourse import arrays, checks
+from bncourse.moments import Moments
+
+
+class NormCache(NamedTuple):
+    """What the forward pass of a norm hands to its backward pass.
+
+    Attributes
+    ----------
+    x_hat : array
+        Normalized input, in the shape and dtype of ``x``; 0 where masked.
+    inv_std : array
+        ``1 / sqrt(var + eps)``, shaped to broadcast against ``x``.
+    gamma, beta : array or None
+        Scale and shift as they were given.
+    moments : Moments
+        Count, mean and m2 over the reduced axes; for batch norm one value a channel, which is
+        what running statistics are fed.
+    axes : tuple of int
+        The axes that were reduced.
+    parameter_axes : tuple of int
+        The axes along which ``gamma`` and ``beta`` run.
+    mask : array of bool or None
+        Which values took part, shaped to broadcast against ``x``.
+    centered : bool
+        Whether the mean was subtracted.
+    """
+
+    x_hat: Any
+    inv_std: Any
+    gamma: Any
+    beta: Any
+    moments: Moments
+    axes: tuple
+    parameter_axes: tuple
+    mask: Any
+    centered: bool
+
+
+def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, centered=True):
+    """Any norm of the family; see :func:`bncourse.functional.batch_norm_forward` for the formula.
+
+    The caller has looked at ``x``; ``mask``, if any, broadcasts against it and does not vary
+    along the axes that are kept.
+    """
+    xp = arrays.namespace(x=x)
+    wide = arrays.accumulator(x)
+    eps = checked_eps(eps, xp, wide)
+    per_parameter = tuple(x.shape[a] for a in parameter_axes)
+    gamma = _parameter("gamma", gamma, x, per_parameter)
+    beta = _parameter("beta", beta, x, per_parameter)
+    if centered:
+        moments, d = Moments.centered(x, axes, keepdims=True, mask=mask)
+    else:
+        moments, d = Moments.about_zero(x, axes, keepdims=True)
+    inv_std = 1 / xp.sqrt(moments.var + eps)
+    x_hat = d * inv_std
+    y = scale_and_shift(x_hat, gamma, beta, parameter_axes)
+    if mask is not None and beta is not None:
+        y = xp.where(mask, y, xp.zeros_like(y))
+    # A copy where no parameter made y another array: the caller may change y in place.
+    y = xp.astype(y, x.dtype, copy=y is x_hat)
+    x_hat = xp.astype(x_hat, x.dtype, copy=False)
+    kept = tuple(n for a, n in enumerate(x.shape) if a not in axes)
+    moments = Moments(moments.count, xp.reshape(moments.mean, kept), xp.reshape(moments.m2, kept))
+    return y, NormCache(x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered)
+
+
+def normalize_backward(dy, cache):
+    r"""Gradients of :func:`normalize_forward`: with :math:`g = \gamma\,\mathrm{dy}`,
+
+    .. math::
+
+        \mathrm{dx} = \frac{1}{\sqrt{\sigma^2 + \varepsilon}}
+        \bigl(g - \overline{g} - \hat x\, \overline{g \hat x}\bigr),
+
+    the means taken over the reduced axes; the first one is left out if the norm does not center.
+    """
+    x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered = cache
+    xp = arrays.check_upstream(dy, x_hat.shape, x_hat)
+    wide, dtype = inv_std.dtype, x_hat.dtype
+    dy, x_hat = xp.astype(dy, wide, copy=False), xp.astype(x_hat, wide, copy=False)
+    if mask is not None:
+        dy = xp.where(mask, dy, xp.zeros_like(dy))
+    others = tuple(a for a in range(dy.ndim) if a not in parameter_axes)
+    dgamma = None if gamma is None else _summed(dy * x_hat, others, gamma)
+    dbeta = None if beta is None else _summed(dy, others, beta)
+    g = scale_and_shift(dy, gamma, None, parameter_axes)
+    m = max(moments.count, 1)
+    dx = g - x_hat * (xp.sum(g * x_hat, axis=axes, keepdims=True) / m)
+    if centered:
+        dx = dx - xp.sum(g, axis=axes, keepdims=True) / m
+    dx = dx * inv_std
+    if mask is not None:
+        dx = xp.where(mask, dx, xp.zeros_like(dx))
+    return xp.astype(dx, dtype, copy=False), dgamma, dbeta
+
+
+def scale_and_shift(x_hat, gamma, beta, parameter_axes):
+    """``gamma * x_hat + beta`` in the dtype of ``x_hat``; ``None`` leaves a step out."""
+    xp = arrays.namespace(x_hat=x_hat)
+    shape = tuple(n if a in parameter_axes else 1 for a, n in enumerate(x_hat.shape))
+    y = x_hat
+    if gamma is not None:
+        y = y * xp.reshape(xp.astype(gamma, x_hat.dtype, copy=False), shape)
+    if beta is not None:
+        y = y + xp.reshape(xp.astype(beta, x_hat.dtype, copy=False), shape)
+    return y
+
+
+def checked_eps(eps, xp, wide):
+    """``eps`` as a float that is not lost in the precision that statistics are carried in."""
+    eps = checks.number("eps", eps)
+    least = float(xp.finfo(wide).smallest_normal)
+    if eps < least:
+        raise ValueError(
+            f"eps must be positive, at least {least:.1e} (the least normal {wide}), not {eps}: "
+            "it keeps a constant channel from dividing by zero"
+        )
+    return eps
+
+
+def check_enough(x, count):
+    """Raise ``ValueError`` if there is but one value to take a variance of."""
+    if count == 1:
+        raise ValueError(
+            f"x of shape {tuple(x.shape)} has one value per channel, so its variance is 0 and "
+            "x_hat would be 0 whatever x is: use a larger batch, or normalize with running "
+            "statistics (batch_norm_inference, or eval() on a layer), or use a norm that does "
+            "not look across the batch, such as layer norm"
+        )
+
+
+def _parameter(name, value, x, shape):
+    """A parameter as an array of its own floating dtype; lists and integers take that of ``x``."""
+    if value is None:
+        return None
+    xp = arrays.namespace(x=x)
+    floating = not isinstance(value, (list, tuple)) and xp.isdtype(value.dtype, "real floating")
+    return arrays.place(name, value, x, shape, value.dtype if floating else x.dtype)
+
+
+def _summed(a, axes, parameter):
+    """``a`` summed over ``axes``, in the shape and dtype of ``parameter``."""
+    xp = arrays.namespace(a=a)
+    total = xp.sum(a, axis=axes) if axes else a
+    return xp.astype(xp.reshape(total, parameter.shape), parameter.dtype, copy=False)
