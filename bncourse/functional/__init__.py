@@ -21,12 +21,24 @@ from bncourse.functional.batch_norm import (
     batch_norm_inference_forward,
 )
 from bncourse.functional.dense import DenseCache, dense_backward, dense_forward
+from bncourse.functional.double_backward import batch_norm_double_backward
+from bncourse.functional.ghost import ghost_batch_norm_backward, ghost_batch_norm_forward
 from bncourse.functional.losses import (
     CrossEntropyCache,
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
 from bncourse.functional.normalization import NormCache
+from bncourse.functional.norms import (
+    group_norm_backward,
+    group_norm_forward,
+    instance_norm_backward,
+    instance_norm_forward,
+    layer_norm_backward,
+    layer_norm_forward,
+    rms_norm_backward,
+    rms_norm_forward,
+)
 
 __all__ = [
     "CrossEntropyCache",
@@ -34,14 +46,25 @@ __all__ = [
     "InferenceCache",
     "NormCache",
     "batch_norm_backward",
+    "batch_norm_double_backward",
     "batch_norm_forward",
     "batch_norm_inference",
     "batch_norm_inference_backward",
     "batch_norm_inference_forward",
     "dense_backward",
     "dense_forward",
+    "ghost_batch_norm_backward",
+    "ghost_batch_norm_forward",
+    "group_norm_backward",
+    "group_norm_forward",
+    "instance_norm_backward",
+    "instance_norm_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "relu_backward",
     "relu_forward",
+    "rms_norm_backward",
+    "rms_norm_forward",
     "sigmoid_backward",
     "sigmoid_forward",
     "softmax_cross_entropy_backward",
