@@ -22,7 +22,11 @@ from bncourse.functional.batch_norm import (
 )
 from bncourse.functional.dense import DenseCache, dense_backward, dense_forward
 from bncourse.functional.double_backward import batch_norm_double_backward
-from bncourse.functional.ghost import ghost_batch_norm_backward, ghost_batch_norm_forward
+from bncourse.functional.ghost import (
+    GhostCache,
+    ghost_batch_norm_backward,
+    ghost_batch_norm_forward,
+)
 from bncourse.functional.losses import (
     CrossEntropyCache,
     softmax_cross_entropy_backward,
@@ -30,6 +34,7 @@ from bncourse.functional.losses import (
 )
 from bncourse.functional.normalization import NormCache
 from bncourse.functional.norms import (
+    GroupNormCache,
     group_norm_backward,
     group_norm_forward,
     instance_norm_backward,
@@ -43,6 +48,8 @@ from bncourse.functional.norms import (
 __all__ = [
     "CrossEntropyCache",
     "DenseCache",
+    "GhostCache",
+    "GroupNormCache",
     "InferenceCache",
     "NormCache",
     "batch_norm_backward",

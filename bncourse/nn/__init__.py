@@ -6,7 +6,27 @@ going back. Gradients of parameters are added up in ``layer.grads`` until ``zero
 """
 
 from bncourse.nn.batch_norm import BatchNorm
+from bncourse.nn.files import load_into, save_file
 from bncourse.nn.layers import Dense, ReLU, Sequential, Sigmoid, Tanh
 from bncourse.nn.module import Module
+from bncourse.nn.norms import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
+from bncourse.nn.precise import precise
+from bncourse.nn.running import RunningStatistics
 
-__all__ = ["BatchNorm", "Dense", "Module", "ReLU", "Sequential", "Sigmoid", "Tanh"]
+__all__ = [
+    "BatchNorm",
+    "Dense",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "Module",
+    "RMSNorm",
+    "ReLU",
+    "RunningStatistics",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+    "load_into",
+    "precise",
+    "save_file",
+]

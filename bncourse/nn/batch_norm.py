@@ -6,10 +6,11 @@ import numpy as np
 
 from bncourse import arrays, checks
 from bncourse import functional as F
-from bncourse.nn.module import Module
+from bncourse.moments import Moments, _axes
+from bncourse.nn.running import RunningStatistics
 
 
-class BatchNorm(Module):
+class BatchNorm(RunningStatistics):
     r"""Batch normalization with PyTorch's semantics.
 
     In training, :func:`~bncourse.functional.batch_norm_forward`, and after each batch
@@ -24,17 +25,24 @@ class BatchNorm(Module):
 
     Parameters
     ----------
-    num_features : int
-        Channels.
+    num_features : int, tuple of int, or None
+        Channels: the length of ``axis``, or the lengths of several axes. ``None`` takes them
+        from the first input.
     eps : float
         Added to the variance, inside the root.
     momentum : float in [0, 1], or None
         Weight of the *new* batch (Keras and Flax: of the old). ``None`` gives the plain average
         over all batches seen.
-    affine : bool
-        Whether there are ``gamma`` and ``beta``.
-    axis : int
-        The channel axis; negative ones count from the end.
+    affine : bool, "gamma" or "beta"
+        Whether there are ``gamma`` and ``beta``, or only one of them.
+    track_running_stats : bool
+        If not, there are no running statistics, and the batch's own are used in evaluation too.
+    axis : int or tuple of int
+        The channel axis, or axes; negative ones count from the end.
+    variance : {"unbiased", "biased"}
+        Which one is kept: with n - 1 (the paper, PyTorch) or with n (Keras, Flax).
+    virtual_batch_size : int, optional
+        Normalize slices of so many examples each by their own statistics: ghost batches.
     on_nonfinite : {"propagate", "raise", "skip"}
         What NaN or infinity in a channel's batch statistics does to its running statistics:
         enter them; raise ``ValueError`` before anything changes; or leave that channel's as
@@ -46,16 +54,19 @@ class BatchNorm(Module):
     ----------
     gamma, beta : array, shape (num_features,), or None
         Learned scale and shift; ones and zeros at first.
-    running_mean, running_var : array, shape (num_features,)
+    running_mean, running_var : array, shape (num_features,), or None
         Zeros and ones at first. Never changed in place, so that what you hold stays as it was.
     num_batches_tracked : int
         Non-empty batches seen in training.
-    num_batches_skipped : array, shape (num_features,)
+    num_batches_skipped : array, shape (num_features,), or None
         How many of them ``on_nonfinite="skip"`` kept out of a channel's statistics.
+    population : Moments or None
+        What :meth:`observe` has seen so far.
+    frozen : bool
+        Whether the layer is as in evaluation for good; see :meth:`freeze`.
     """
 
     parameter_names = ("gamma", "beta")
-    buffer_names = ("running_mean", "running_var", "num_batches_skipped")
 
     def __init__(
         self,
@@ -63,96 +74,139 @@ class BatchNorm(Module):
         eps=1e-5,
         momentum=0.1,
         affine=True,
+        track_running_stats=True,
+        *,
         axis=1,
+        variance="unbiased",
+        virtual_batch_size=None,
         on_nonfinite="propagate",
         dtype="float32",
     ):
-        super().__init__()
-        num_features = checks.integer("num_features", num_features, 1)
-        eps = checks.positive("eps", eps)
-        if momentum is not None:
-            momentum = checks.number("momentum", momentum, 0, 1)
-        if isinstance(axis, bool) or not isinstance(axis, Integral):
-            raise TypeError(f"axis must be an int, not {axis!r}")
-        dtype = checks.floating("dtype", dtype)
-        if on_nonfinite not in ("propagate", "raise", "skip"):
-            raise ValueError(
-                f"on_nonfinite must be 'propagate', 'raise' or 'skip', not {on_nonfinite!r}"
-            )
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.axis = int(axis)
-        self.on_nonfinite = on_nonfinite
-        self.gamma = np.ones(num_features, dtype) if affine else None
-        self.beta = np.zeros(num_features, dtype) if affine else None
-        self.running_mean = np.zeros(num_features, dtype)
-        self.running_var = np.ones(num_features, dtype)
-        self.num_batches_tracked = 0
-        self.num_batches_skipped = np.zeros(num_features, dtype)
+        super().__init__(momentum, variance, on_nonfinite)
+        if affine not in (True, False, "gamma", "beta"):
+            raise ValueError(f"affine must be True, False, 'gamma' or 'beta', not {affine!r}")
+        if virtual_batch_size is not None:
+            virtual_batch_size = checks.integer("virtual_batch_size", virtual_batch_size, 1)
+        self.eps = checks.positive("eps", eps)
+        self.affine = affine
+        self.track_running_stats = bool(track_running_stats)
+        self.axis = _checked_axis(axis)
+        self.virtual_batch_size = virtual_batch_size
+        self.dtype = checks.floating("dtype", dtype)
+        self.gamma = self.beta = None
+        self.frozen = False
+        self.num_features = None
+        if num_features is not None:
+            self._make(num_features)
 
-    def forward(self, x):
+    def _make(self, num_features):
+        sizes = num_features if isinstance(num_features, tuple) else (num_features,)
+        shape = tuple(checks.integer("num_features", n, 1) for n in sizes)
+        axes = 1 if isinstance(self.axis, int) else len(self.axis)
+        if len(shape) != axes:
+            raise ValueError(f"num_features is {num_features}, but axis is {self.axis}")
+        self.num_features = shape if isinstance(num_features, tuple) else shape[0]
+        if self.affine in (True, "gamma"):
+            self.gamma = np.ones(shape, self.dtype)
+        if self.affine in (True, "beta"):
+            self.beta = np.zeros(shape, self.dtype)
+        if self.track_running_stats:
+            self.reset_running_stats(shape, self.dtype)
+
+    def forward(self, x, mask=None):
         """Normalized ``x``, and the cache; in training mode the running statistics move on.
+
+        ``mask`` is that of :func:`~bncourse.functional.batch_norm_forward`; it matters only where
+        the batch's own statistics are used.
 
         Raises
         ------
         TypeError, ValueError
             As the functions; then the running statistics are as they were.
         """
-        # `running_mean` comes along so that a wrong number of channels is told even without gamma.
         arrays.check_real("x", x)
-        arrays.namespace(x=x, running_mean=self.running_mean)
-        known = -x.ndim <= self.axis < x.ndim  # if not, the function says so
-        if known and x.shape[self.axis] != self.num_features:
-            raise ValueError(
-                f"x has {x.shape[self.axis]} channels on axis {self.axis}, but this layer was "
-                f"made for num_features={self.num_features}"
-            )
-        if not self.training:
-            y = F.batch_norm_inference(
+        self._check_channels(x)
+        by_batch = self.training and not self.frozen
+        if not by_batch and self.track_running_stats:
+            return F.batch_norm_inference_forward(
                 x, self.gamma, self.beta, self.running_mean, self.running_var, self.eps, self.axis
             )
-            return y, None
-        y, cache = F.batch_norm_forward(x, self.gamma, self.beta, self.eps, self.axis)
-        self._track(cache.moments)
+        if self.virtual_batch_size is None:
+            y, cache = F.batch_norm_forward(x, self.gamma, self.beta, self.eps, self.axis, mask)
+        elif mask is not None:
+            raise ValueError("mask and virtual_batch_size do not go together")
+        else:
+            size = self.virtual_batch_size
+            y, cache = F.ghost_batch_norm_forward(
+                x, size, self.gamma, self.beta, self.eps, self.axis
+            )
+        if by_batch and self.track_running_stats:
+            self._track(cache.moments)
         return y, cache
 
     def backward(self, dy, cache):
         """Gradient with respect to ``x``; adds those of ``gamma`` and ``beta`` to ``grads``."""
-        if cache is None:
-            raise ValueError(
-                "this cache comes from a forward pass in evaluation mode, which keeps nothing "
-                "for gradients: call train() before forward()"
-            )
-        dx, dgamma, dbeta = F.batch_norm_backward(dy, cache)
-        self.add_gradients(gamma=dgamma, beta=dbeta)
+        if isinstance(cache, F.InferenceCache):
+            dx, dgamma, dbeta, *_ = F.batch_norm_inference_backward(dy, cache)
+        elif isinstance(cache, F.GhostCache):
+            dx, dgamma, dbeta = F.ghost_batch_norm_backward(dy, cache)
+        else:
+            dx, dgamma, dbeta = F.batch_norm_backward(dy, cache)
+        if not self.frozen:
+            self.add_gradients(gamma=dgamma, beta=dbeta)
         return dx
 
-    def _track(self, moments):
-        if moments.count == 0:
-            return
-        mean, var = moments.mean, moments.var_unbiased
-        xp = arrays.namespace(mean=mean)
-        keep = None if self.on_nonfinite == "propagate" else xp.isfinite(mean) & xp.isfinite(var)
-        if self.on_nonfinite == "raise" and not bool(xp.all(keep)):
+    def observe(self, x):
+        """Take an input into exact statistics of a population; see :class:`RunningStatistics`.
+
+        ``x`` may hold any number of examples, also one; it may be :class:`Moments` as well.
+        """
+        if not self.track_running_stats:
+            raise ValueError("track_running_stats is False: there is nothing to observe with")
+        if not isinstance(x, Moments):
+            arrays.check_real("x", x)
+            self._check_channels(x)
+            kept = _axes(self.axis, x.ndim)
+            x = Moments.of(x, tuple(a for a in range(x.ndim) if a not in kept))
+        super().observe(x)
+
+    def freeze(self):
+        """Use the running statistics in training too, and learn nothing; returns the layer."""
+        if not self.track_running_stats:
+            raise ValueError("track_running_stats is False: there are no statistics to freeze")
+        self.frozen = True
+        return self
+
+    def unfreeze(self):
+        """Undo :meth:`freeze`; returns the layer."""
+        self.frozen = False
+        return self
+
+    def _check_channels(self, x):
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        if not all(-x.ndim <= a < x.ndim for a in axes) or x.ndim < 2:
+            return  # the function says so
+        shape = tuple(x.shape[a] for a in _axes(self.axis, x.ndim))
+        if self.num_features is None:
+            self._make(shape if isinstance(self.axis, tuple) else shape[0])
+            self._follow(x)
+        wanted = self.num_features if isinstance(self.num_features, tuple) else (self.num_features,)
+        if shape != wanted:
             raise ValueError(
-                "x holds NaN or infinity (or its variance overflows), and on_nonfinite='raise': "
-                "clean x, or choose on_nonfinite='skip' to keep such channels out of the running "
-                "statistics"
+                f"x has {shape if len(shape) > 1 else shape[0]} channels on axis {self.axis}, "
+                f"but this layer was made for num_features={self.num_features}"
             )
-        batches = self.num_batches_tracked + 1
-        skipped = self.num_batches_skipped
-        if keep is not None:
-            skipped = skipped + xp.astype(~keep, skipped.dtype)
-        weight = self.momentum
-        if weight is None:  # a count of 0 belongs to a channel without a single batch to weigh
-            weight = 1 / xp.clip(batches - xp.astype(skipped, mean.dtype), 1)
+        # Told here, so that a layer without parameters says it as well.
+        arrays.namespace(x=x, running_mean=self.running_mean)
 
-        def blend(old, new):
-            wide = xp.astype(old, new.dtype, copy=False)
-            moved = (1 - weight) * wide + weight * new
-            return xp.astype(moved if keep is None else xp.where(keep, moved, wide), old.dtype)
+    def _follow(self, x):
+        """Move what was just made to where ``x`` lives."""
+        if arrays.library(x) == "cupy":
+            self.to("cupy")
 
-        running = blend(self.running_mean, mean), blend(self.running_var, var)
-        self.running_mean, self.running_var = running
-        self.num_batches_tracked, self.num_batches_skipped = batches, skipped
+
+def _checked_axis(axis):
+    given = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
+    if not given or not all(isinstance(a, Integral) and not isinstance(a, bool) for a in given):
+        raise TypeError(f"axis must be an int or a tuple of ints, not {axis!r}")
+    return tuple(int(a) for a in given) if isinstance(axis, (list, tuple)) else int(axis)

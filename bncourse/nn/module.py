@@ -1,5 +1,7 @@
 """What all layers share: named parameters, gradients, modes, and moving between libraries."""
 
+import numpy as np
+
 from bncourse import arrays
 
 
@@ -19,6 +21,8 @@ class Module:
 
     parameter_names: tuple = ()
     buffer_names: tuple = ()
+    optional_names: tuple = ()  # buffers that a state may lack; then they are 0
+    extra_names: tuple = ()  # what extra_state may hold
 
     def __init__(self):
         self.training = True
@@ -93,6 +97,74 @@ class Module:
         """Switch to evaluation mode: batch norm uses its running statistics. Returns the layer."""
         return self.train(False)
 
+    def extra_state(self):
+        """What a layer must remember beside its arrays, as arrays by name; nothing, for most."""
+        return {}
+
+    def load_extra_state(self, state):
+        """Take back what :meth:`extra_state` gave, as the dict ``state``."""
+
+    def state_dict(self):
+        """Copies of all parameters, buffers and counts, as NumPy arrays by dotted name."""
+        state = {}
+        for prefix, module in self.modules():
+            names = (*module.parameter_names, *module.buffer_names)
+            held = {n: getattr(module, n) for n in names} | module.extra_state()
+            for name, value in held.items():
+                if value is not None:
+                    state[prefix + name] = np.array(arrays.to(value, "numpy"))
+        return state
+
+    def load_state_dict(self, state):
+        """Take over what :meth:`state_dict` gave; all of it, or nothing.
+
+        Parameters
+        ----------
+        state : dict
+            Arrays by dotted name. Counts may be missing, as they are in what other libraries
+            save; then they are 0.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or buffer is missing, or one has no place here, or a shape does not
+            fit; the message names them. Then nothing has changed.
+        """
+        left = dict(state)
+        found, missing, misfits = [], [], []
+        for prefix, module in self.modules():
+            for name in (*module.parameter_names, *module.buffer_names):
+                now = getattr(module, name)
+                if now is None:
+                    continue
+                if prefix + name not in left and name not in module.optional_names:
+                    missing.append(prefix + name)
+                    continue
+                new = np.asarray(left.pop(prefix + name, np.zeros(now.shape)))
+                if new.shape != tuple(now.shape):
+                    misfits.append(f"{prefix + name} is {new.shape}, not {tuple(now.shape)}")
+                found.append((module, name, now, new))
+        extras = [
+            (module, {n: left.pop(prefix + n) for n in module.extra_names if prefix + n in left})
+            for prefix, module in self.modules()
+        ]
+        problems = [
+            f"{what}: {', '.join(names)}"
+            for what, names in (
+                ("missing", missing),
+                ("no place for", list(left)),
+                ("shape", misfits),
+            )
+            if names
+        ]
+        if problems:
+            raise ValueError("state does not fit this network; " + "; ".join(problems))
+        for module, name, now, new in found:
+            value = arrays.to(new.astype(_numpy_dtype(now)), arrays.library(now))
+            setattr(module, name, value)
+        for module, extra in extras:
+            module.load_extra_state(extra)
+
     def to(self, library):
         """Move all arrays to ``library``, ``"numpy"`` or ``"cupy"``; returns the layer.
 
@@ -113,3 +185,7 @@ class Module:
             setattr(module, name, value)
         self.zero_grad()
         return self
+
+
+def _numpy_dtype(a):
+    return np.dtype(str(a.dtype).rsplit(".", 1)[-1])

@@ -103,17 +103,20 @@ def test_evaluation_uses_running_statistics_and_leaves_them(rng):
     std = np.sqrt(layer.running_var + 1e-2)
     expected = layer.gamma * (x - layer.running_mean) / std + layer.beta
     np.testing.assert_allclose(y, expected, 1e-5, 1e-6)
-    assert cache is None
     one, _ = layer.forward(x[:1])
     assert np.array_equal(one, y[:1])
     assert all(map(np.array_equal, state(layer), before))
 
 
-def test_an_output_of_evaluation_has_no_way_back(rng):
-    layer = BatchNorm(3).eval()
-    y, cache = layer.forward(rng.standard_normal((7, 3)))
-    with pytest.raises(ValueError, match=r"evaluation mode.*call train\(\) before forward"):
-        layer.backward(y, cache)
+def test_in_evaluation_the_statistics_are_constants_for_the_gradient(rng):
+    layer = BatchNorm(3, dtype="float64").eval()
+    layer.gamma[:], layer.running_mean, layer.running_var = [1, 2, 3], np.arange(3.0), np.ones(3)
+    x, dy = rng.standard_normal((2, 7, 3))
+    y, cache = layer.forward(x)
+    np.testing.assert_allclose(layer.backward(dy, cache), layer.gamma * dy / np.sqrt(1 + 1e-5))
+    x_hat = (x - np.arange(3.0)) / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(layer.grads["gamma"], (dy * x_hat).sum(axis=0))
+    np.testing.assert_allclose(layer.grads["beta"], dy.sum(axis=0))
 
 
 def test_applied_twice_before_going_back_it_adds_up_the_right_gradients(rng):
@@ -230,9 +233,12 @@ BAD_OPTIONS = [
     ({"momentum": float("nan")}, ValueError, r"momentum must lie in \[0, 1\], not nan"),
     ({"momentum": True}, TypeError, "momentum must be a number, not True"),
     ({"momentum": "0.1"}, TypeError, "momentum must be a number"),
-    ({"axis": 1.0}, TypeError, "axis must be an int, not 1.0"),
-    ({"axis": (1, 2)}, TypeError, r"axis must be an int, not \(1, 2\)"),
-    ({"axis": None}, TypeError, "axis must be an int, not None"),
+    ({"axis": 1.0}, TypeError, "axis must be an int or a tuple of ints, not 1.0"),
+    ({"axis": (1, 2)}, ValueError, r"num_features is 3, but axis is \(1, 2\)"),
+    ({"affine": "both"}, ValueError, "affine must be True, False, 'gamma' or 'beta', not 'both'"),
+    ({"variance": "sample"}, ValueError, "variance must be 'unbiased' or 'biased', not 'sample'"),
+    ({"virtual_batch_size": 0}, ValueError, "virtual_batch_size must be at least 1, not 0"),
+    ({"axis": None}, TypeError, "axis must be an int or a tuple of ints, not None"),
     ({"on_nonfinite": "ignore"}, ValueError, "on_nonfinite must be .* not 'ignore'"),
     ({"on_nonfinite": None}, ValueError, "on_nonfinite must be .* not None"),
     ({"dtype": "int32"}, TypeError, "dtype must be a floating dtype .* not 'int32'"),
