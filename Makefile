@@ -12,6 +12,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PI
 STRIP := $(BIN)/nbstripout --keep-output --keep-count \
   --extra-keys "metadata.language_info metadata.jupytext cell.metadata.execution"
 
+# Notebooks draw inline, whatever backend the shell has chosen.
+unexport MPLBACKEND
+
 .DELETE_ON_ERROR:
 .PHONY: help book test lint site refresh bench gpu clean
 
