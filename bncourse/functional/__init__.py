@@ -22,6 +22,7 @@ from bncourse.functional.batch_norm import (
 )
 from bncourse.functional.dense import DenseCache, dense_backward, dense_forward
 from bncourse.functional.double_backward import batch_norm_double_backward
+from bncourse.functional.fold import fold_conv, fold_conv_transpose, fold_dense
 from bncourse.functional.ghost import (
     GhostCache,
     ghost_batch_norm_backward,
@@ -60,6 +61,9 @@ __all__ = [
     "batch_norm_inference_forward",
     "dense_backward",
     "dense_forward",
+    "fold_conv",
+    "fold_conv_transpose",
+    "fold_dense",
     "ghost_batch_norm_backward",
     "ghost_batch_norm_forward",
     "group_norm_backward",

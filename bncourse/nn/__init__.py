@@ -7,6 +7,7 @@ going back. Gradients of parameters are added up in ``layer.grads`` until ``zero
 
 from bncourse.nn.batch_norm import BatchNorm
 from bncourse.nn.files import load_into, save_file
+from bncourse.nn.fold import fold
 from bncourse.nn.layers import Dense, ReLU, Sequential, Sigmoid, Tanh
 from bncourse.nn.module import Module
 from bncourse.nn.norms import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
@@ -26,6 +27,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "fold",
     "load_into",
     "precise",
     "save_file",

@@ -1,5 +1,7 @@
 """Dense layers, activations, and the chain that holds them."""
 
+import copy
+
 import numpy as np
 
 from bncourse import checks
@@ -51,6 +53,14 @@ class Dense(Module):
         dx, dw, db = F.dense_backward(dy, cache)
         self.add_gradients(w=dw, b=db)
         return dx
+
+    def folded(self, norm):
+        """A layer that does the :class:`BatchNorm` after this one as well; see :func:`fold`."""
+        new = copy.copy(self)
+        statistics = (norm.running_mean, norm.running_var, norm.eps)
+        new.w, new.b = F.fold_dense(self.w, self.b, norm.gamma, norm.beta, *statistics)
+        new.grads = {}
+        return new
 
 
 class Sigmoid(Module):
