@@ -12,10 +12,9 @@ from bncourse.functional.activations import (
     tanh_backward,
     tanh_forward,
 )
-from bncourse.functional.batch_norm import (
+from bncourse.functional.batch_norm import batch_norm_backward, batch_norm_forward
+from bncourse.functional.batch_norm_inference import (
     InferenceCache,
-    batch_norm_backward,
-    batch_norm_forward,
     batch_norm_inference,
     batch_norm_inference_backward,
     batch_norm_inference_forward,
