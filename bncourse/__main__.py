@@ -171,7 +171,7 @@ def _fetch(options):
     for name in _names(options):
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest: print(f"note: {message}", file=sys.stderr)
-            warnings.simplefilter("always")
+            warnings.simplefilter("always", UserWarning)
             try:
                 print(f"{SOURCES[name].title} is in {downloads.fetch(name)}")
             except (OSError, ValueError) as error:  # the other data set may still be had

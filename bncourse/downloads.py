@@ -154,6 +154,22 @@ def _holds(place, name):
     return bool(found) and not any(_is(path, other) for path in found for other in others)
 
 
+class _Bar(tqdm):
+    """Progress of a download: only on a terminal or in a notebook, and only if it takes a while."""
+
+    def __init__(self, **options):
+        look = {"unit": "B", "unit_scale": True, "leave": False, "delay": 0.5, "disable": None}
+        super().__init__(**look | options)
+
+    def update(self, n=1):
+        """Not beyond the end: pooch counts whole chunks, the last one too."""
+        return super().update(min(n, self.total - self.n))
+
+    def reset(self):
+        """Only the count: pooch does this at the end to set it right, and the clock runs on."""
+        self.n = 0
+
+
 def _download(name, file, place):
     import requests  # slow to import, and needed once in a computer's life
 
@@ -163,7 +179,7 @@ def _download(name, file, place):
         # A server that packs the packed file once more would have it unpacked once too often.
         options = {"headers": {"Accept-Encoding": "identity"}, "timeout": TIMEOUT}
         try:
-            with tqdm(total=size, desc=file, unit="B", unit_scale=True, disable=None) as bar:
+            with _Bar(total=size, desc=file) as bar:
                 get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, **options)
                 pooch.retrieve(mirror + file, f"sha256:{sha256}", file, place, downloader=get)
             return

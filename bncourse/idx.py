@@ -13,10 +13,14 @@ _MOST_PACKED = 1032  # deflate never packs more bytes than this into one
 def read(path, dtype=None, ndim=None):
     r"""The array in a gzipped idx file.
 
-    The unpacked file is, in bytes and with the largest part of each number first,
+    The unpacked file holds, one after the other,
 
-    .. math:: 0,\; 0,\; \text{type},\; d,\; n_1\,(4\text{ bytes}), \dots, n_d\,(4\text{ bytes}),\;
-              n_1 n_2 \cdots n_d \text{ numbers in C order.}
+    .. math::
+        & 0,\; 0,\; \text{type},\; d \\
+        & n_1, \dots, n_d \\
+        & n_1 n_2 \cdots n_d \text{ numbers in C order:}
+
+    four single bytes, then the sizes in four bytes each, all with their largest part first.
 
     Nothing in the file is believed before it is checked: no more is unpacked than the header asks
     for, and a header that asks for more than a file of this size can hold is refused before

@@ -1,4 +1,6 @@
+import functools
 import hashlib
+import io
 import os
 from pathlib import Path
 
@@ -149,6 +151,26 @@ def test_an_interrupted_download_leaves_nothing_behind(use, monkeypatch):
     assert contents(cache) == {}
 
 
+def test_progress_is_shown_on_a_terminal_only(use, monkeypatch, capsys):
+    cache = use("good")
+    downloads.fetch("fashion-mnist")
+    assert "B/s" not in capsys.readouterr().err
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    look = {"file": screen, "ncols": 80, "delay": 0, "mininterval": 0}
+    monkeypatch.setattr(downloads, "_Bar", functools.partial(downloads._Bar, **look))
+    downloads.fetch("mnist")
+    assert contents(cache / "mnist") == whole("mnist")
+    shown = screen.getvalue().split("\r")
+    for file, data in SETS["mnist"].items():
+        assert any(line.startswith(f"{file}:   0%") for line in shown)
+        assert any(line.startswith(f"{file}: 100%") and f" {len(data)}" in line for line in shown)
+
+
 @pytest.mark.parametrize("inside", [False, True], ids=["files directly", "subfolders"])
 @pytest.mark.parametrize("name", SETS)
 def test_own_files_come_first(use, web, monkeypatch, tmp_path, name, inside):
@@ -186,6 +208,15 @@ def test_three_files_of_four_are_not_enough(use, monkeypatch, tmp_path, missing)
     monkeypatch.setenv("BNCOURSE_DATA", str(tmp_path / "own"))
     with pytest.raises(FileNotFoundError, match=f"{missing} is missing"):
         downloads.fetch("mnist")
+
+
+def test_a_folder_of_other_things_is_passed_over(use, monkeypatch, tmp_path):
+    cache = use("good")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "notes.txt").write_text("mine")
+    monkeypatch.setenv("BNCOURSE_DATA", str(tmp_path / "own"))
+    assert downloads.fetch("mnist") == cache / "mnist"
+    assert contents(tmp_path / "own") == {Path("notes.txt"): b"mine"}
 
 
 def test_a_folder_that_is_not_there_is_told(use, monkeypatch, tmp_path):

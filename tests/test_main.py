@@ -179,6 +179,7 @@ def test_data_is_fetched_verified_and_found(run, cache):
     assert code == 0 and out.splitlines() == [
         f"{SOURCES[name].title} is in {cache / name}" for name in SOURCES
     ]
+    assert "note:" not in err and "error:" not in err
     assert {path.parts[0] for path in contents(cache)} == set(SETS)
     code, out, err = run("data verify all")
     assert code == 0 and err == "" and out.count(": intact\n") == 8
