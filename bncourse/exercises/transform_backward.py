@@ -290,7 +290,7 @@ backward_by_hand = Quantity(
         "s = 3 and x_hat = (-1, 0, 1). What are the means of dy and of dy * x_hat?",
         "They are 1 and -3. The bracket is 6 - 1 - (-1)(-3).",
     ),
-    working="s = sqrt(6 + 3) = 3, x_hat = (-1, 0, 1), and 6/3 * (6 - 1 - (-1)(-3)) = 4.",
+    working="s = 3, x_hat = (-1, 0, 1), and 6/3 * (6 - 1 - (-1)(-3)) = 4.",
 )
 
 pair = Quantity(
@@ -382,7 +382,7 @@ centering = Exercise(
         "x goes to two places: into y, and into the mean.",
         "The gradient of the mean is -dy.sum(axis=0). How much of it does one x_i get?",
     ),
-    praise="Centering going forward is centering going back. Apply it twice: what changes?",
+    praise="Centering is its own way back. Apply it twice: what changes?",
 )
 
 
@@ -463,5 +463,5 @@ backward_inference = Exercise(
         "Draw the graph again. Which arrows are gone?",
         "mean and var have no arrow from x. What is left of the three paths?",
     ),
-    praise="What was a mistake in training is right here: the graph decides.",
+    praise="In training this would be a mistake. The graph decides.",
 )
