@@ -9,6 +9,7 @@ one backward serve them all.
 from typing import Any, NamedTuple
 
 from bncourse import arrays, checks
+from bncourse.kernels import blocks
 from bncourse.moments import Moments
 
 
@@ -59,6 +60,12 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
     per_parameter = tuple(x.shape[a] for a in parameter_axes)
     gamma = _parameter("gamma", gamma, x, per_parameter)
     beta = _parameter("beta", beta, x, per_parameter)
+    if centered and mask is None and parameter_axes == (1,) and blocks.supports(x, axes):
+        y, x_hat, inv_std, moments = blocks.forward(x, gamma, beta, eps)
+        inv_std = inv_std.reshape(-1, *[1] * (x.ndim - 2))[None]
+        return y, NormCache(
+            x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered
+        )
     if centered:
         moments, d = Moments.centered(x, axes, keepdims=True, mask=mask)
     else:
@@ -89,6 +96,10 @@ def normalize_backward(dy, cache):
     x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered = cache
     xp = arrays.check_upstream(dy, x_hat.shape, x_hat)
     wide, dtype = inv_std.dtype, x_hat.dtype
+    if centered and mask is None and parameter_axes == (1,) and blocks.supports(x_hat, axes):
+        dx, sum_dy, sum_dy_x_hat = blocks.backward(dy, x_hat, inv_std.reshape(-1), gamma)
+        dgamma = None if gamma is None else sum_dy_x_hat.astype(gamma.dtype)
+        return dx, dgamma, None if beta is None else sum_dy.astype(beta.dtype)
     dy, x_hat = xp.astype(dy, wide, copy=False), xp.astype(x_hat, wide, copy=False)
     if mask is not None:
         dy = xp.where(mask, dy, xp.zeros_like(dy))
