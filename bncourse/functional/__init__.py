@@ -19,8 +19,27 @@ from bncourse.functional.batch_norm_inference import (
     batch_norm_inference_backward,
     batch_norm_inference_forward,
 )
+from bncourse.functional.conv import (
+    ConvCache,
+    conv_backward,
+    conv_forward,
+)
+from bncourse.functional.conv_transpose import (
+    ConvTransposeCache,
+    conv_transpose_backward,
+    conv_transpose_forward,
+)
 from bncourse.functional.dense import DenseCache, dense_backward, dense_forward
 from bncourse.functional.double_backward import batch_norm_double_backward
+from bncourse.functional.dropout import (
+    DropoutCache,
+    dropout_backward,
+    dropout_forward,
+)
+from bncourse.functional.flatten import (
+    flatten_backward,
+    flatten_forward,
+)
 from bncourse.functional.fold import fold_conv, fold_conv_transpose, fold_dense
 from bncourse.functional.ghost import (
     GhostCache,
@@ -44,33 +63,62 @@ from bncourse.functional.norms import (
     rms_norm_backward,
     rms_norm_forward,
 )
+from bncourse.functional.pool import (
+    AvgPoolCache,
+    MaxPoolCache,
+    avg_pool_backward,
+    avg_pool_forward,
+    global_avg_pool_backward,
+    global_avg_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
 
 __all__ = [
+    "AvgPoolCache",
+    "ConvCache",
+    "ConvTransposeCache",
     "CrossEntropyCache",
     "DenseCache",
+    "DropoutCache",
     "GhostCache",
     "GroupNormCache",
     "InferenceCache",
+    "MaxPoolCache",
     "NormCache",
+    "avg_pool_backward",
+    "avg_pool_forward",
     "batch_norm_backward",
     "batch_norm_double_backward",
     "batch_norm_forward",
     "batch_norm_inference",
     "batch_norm_inference_backward",
     "batch_norm_inference_forward",
+    "conv_backward",
+    "conv_forward",
+    "conv_transpose_backward",
+    "conv_transpose_forward",
     "dense_backward",
     "dense_forward",
+    "dropout_backward",
+    "dropout_forward",
+    "flatten_backward",
+    "flatten_forward",
     "fold_conv",
     "fold_conv_transpose",
     "fold_dense",
     "ghost_batch_norm_backward",
     "ghost_batch_norm_forward",
+    "global_avg_pool_backward",
+    "global_avg_pool_forward",
     "group_norm_backward",
     "group_norm_forward",
     "instance_norm_backward",
     "instance_norm_forward",
     "layer_norm_backward",
     "layer_norm_forward",
+    "max_pool_backward",
+    "max_pool_forward",
     "relu_backward",
     "relu_forward",
     "rms_norm_backward",
