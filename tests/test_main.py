@@ -261,7 +261,7 @@ def test_a_reader_that_leaves_early_causes_no_traceback(tmp_path):
     os.close(reader)
     done = subprocess.run(
         [sys.executable, "-m", "bncourse", "info"],
-        env={**os.environ, "BNCOURSE_CACHE": str(tmp_path)},
+        env={**os.environ, "BNCOURSE_CACHE": str(tmp_path), "PYTHONUNBUFFERED": ""},
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
