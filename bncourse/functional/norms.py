@@ -76,7 +76,13 @@ def rms_norm_forward(x, gamma=None, eps=1e-5, axis=-1):
 
 
 def rms_norm_backward(dy, cache):
-    """Gradients of :func:`rms_norm_forward`: ``dx, dgamma``."""
+    """Gradients of :func:`rms_norm_forward`: ``dx, dgamma``, from ``dy`` and its ``cache``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`batch_norm_backward`.
+    """
     arrays.check_cache(cache, NormCache, "rms_norm_forward")
     return normalize_backward(dy, cache)[:2]
 
@@ -176,7 +182,14 @@ def instance_norm_forward(x, gamma=None, beta=None, eps=1e-5):
 
 
 def instance_norm_backward(dy, cache):
-    """Gradients of :func:`instance_norm_forward`: ``dx, dgamma, dbeta``."""
+    """Gradients of :func:`instance_norm_forward`: ``dx, dgamma, dbeta``, from ``dy`` and its
+    ``cache``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`batch_norm_backward`.
+    """
     return group_norm_backward(dy, cache)
 
 

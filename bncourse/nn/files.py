@@ -21,7 +21,7 @@ def save_file(net, path):
 
 
 def load_into(net, path):
-    """Read a safetensors file into ``net``; returns ``net``.
+    """Read the safetensors file at ``path`` into ``net``; returns ``net``.
 
     Raises
     ------
