@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import textwrap
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,13 @@ from typing import Any
 import numpy as np
 
 from bncourse.gradcheck import relative_error
+
+
+def _wrapped(text):
+    """Lines no longer than the column of a page, so that nobody has to scroll sideways."""
+    return "\n".join(
+        line if line.startswith(" ") else textwrap.fill(line, 80) for line in text.splitlines()
+    )
 
 
 class Text(str):
@@ -41,7 +49,7 @@ class Report:
     mistakes: tuple = ()
 
     def __repr__(self):
-        return self.message
+        return _wrapped(self.message)
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class _Prompter:
             return Text("There is no hint for this one.")
         n = self._given % len(self.hints)
         self._given += 1
-        return Text(f"Hint {n + 1} of {len(self.hints)}: {self.hints[n]}")
+        return Text(_wrapped(f"Hint {n + 1} of {len(self.hints)}: {self.hints[n]}"))
 
 
 @dataclass
@@ -270,7 +278,7 @@ class Quantity(_Prompter):
 
     def solution(self):
         """The working, and the number it leads to."""
-        return Text(self.working)
+        return Text(_wrapped(self.working))
 
     def check(self, value):
         """Compare a number, ``value``, with the answer.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bncourse.exercises import Exercise, Mistake
+from bncourse.exercises import Exercise, Mistake, Report
 
 
 def center_and_sum(x, shift):
@@ -114,6 +114,11 @@ def test_something_that_is_no_function_is_refused():
     assert EXERCISE.check(np.ones(3)).outcome == "wrong form"
 
 
-def test_a_notebook_shows_the_message():
+def test_a_notebook_shows_the_message_in_lines_that_fit_a_page():
     report = EXERCISE.check(center_and_sum)
     assert repr(report) == report.message
+    long = Report(False, "known mistake", "Not yet. " + "word " * 40 + "\n  x = " + "1, " * 40)
+    words, array = repr(long).rsplit("\n", 1)
+    assert max(map(len, words.splitlines())) <= 80
+    assert array == "  x = " + "1, " * 40
+    assert " ".join(words.split()) == "Not yet. " + ("word " * 40).strip()
