@@ -1,5 +1,6 @@
 """Convolution and transposed convolution as layers: their weights, and how these are drawn."""
 
+import copy
 from math import prod
 
 import numpy as np
@@ -83,6 +84,14 @@ class Conv2d(Module):
         self.add_gradients(w=dw, b=db)
         return dx
 
+    def folded(self, norm):
+        """A layer that does the :class:`BatchNorm` after this one as well; see :func:`fold`."""
+        new = copy.copy(self)
+        statistics = (norm.running_mean, norm.running_var, norm.eps)
+        new.w, new.b = F.fold_conv(self.w, self.b, norm.gamma, norm.beta, *statistics)
+        new.grads = {}
+        return new
+
 
 class ConvTranspose2d(Module):
     r"""Transposed convolution over images: :func:`~bncourse.functional.conv_transpose_forward`.
@@ -155,6 +164,16 @@ class ConvTranspose2d(Module):
         dx, dw, db = F.conv_transpose_backward(dy, cache)
         self.add_gradients(w=dw, b=db)
         return dx
+
+    def folded(self, norm):
+        """A layer that does the :class:`BatchNorm` after this one as well; see :func:`fold`."""
+        new = copy.copy(self)
+        statistics = (norm.running_mean, norm.running_var, norm.eps)
+        new.w, new.b = F.fold_conv_transpose(
+            self.w, self.b, norm.gamma, norm.beta, *statistics, self.groups
+        )
+        new.grads = {}
+        return new
 
 
 def _channels(n_in, n_out, groups):

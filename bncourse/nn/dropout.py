@@ -1,5 +1,7 @@
 """Dropout as a layer: a probability, and a source of chance that runs along."""
 
+import json
+
 import numpy as np
 
 from bncourse import arrays, checks
@@ -22,8 +24,11 @@ class Dropout(Module):
     ----------
     p : float
     rng : numpy.random.Generator
-        It moves on with each forward pass in training.
+        It moves on with each forward pass in training. Its state is part of ``state_dict()``, so
+        that a run that is resumed draws the masks that it would have drawn.
     """
+
+    extra_names = ("rng_state",)
 
     def __init__(self, p=0.5, rng=0):
         super().__init__()
@@ -44,3 +49,14 @@ class Dropout(Module):
         arrays.check_real("cache", cache)
         arrays.check_upstream(dy, cache.shape, cache)
         return dy
+
+    def extra_state(self):
+        """State of the generator: JSON, as an array of its bytes."""
+        state = json.dumps(self.rng.bit_generator.state, default=np.ndarray.tolist)
+        return {"rng_state": np.frombuffer(state.encode(), np.uint8)}
+
+    def load_extra_state(self, state):
+        """Take back what :meth:`extra_state` gave; without it, the generator stays as it is."""
+        if "rng_state" in state:
+            text = np.asarray(state["rng_state"], np.uint8).tobytes()
+            self.rng.bit_generator.state = json.loads(text)
