@@ -23,8 +23,7 @@ def fold(net):
     ValueError
         If some batch norm cannot be folded exactly; the message says which and why.
     """
-    folded = _fold(net, "")
-    return folded.eval() if folded is not net else copy.copy(net).eval()
+    return _fold(net, "").eval()
 
 
 def _fold(module, prefix):
@@ -32,9 +31,8 @@ def _fold(module, prefix):
         _refuse(prefix, "there is no layer directly before it")
     if isinstance(module, Sequential):
         return _fold_chain(module, prefix)
-    if not module.children():
-        return copy.copy(module)
     new = copy.copy(module)
+    new.grads = {}
     for name, child in module.children().items():
         setattr(new, name, _fold(child, f"{prefix}{name}."))
     return new

@@ -59,6 +59,27 @@ def test_what_is_not_exact_is_refused_with_the_reason(layers, words):
         nn.fold(nn.Sequential(*layers))
 
 
+def test_convolutions_and_residual_blocks_are_folded_too(rng):
+    def block(n, **options):
+        return nn.Conv2d(n, n, 3, padding=1, dtype="float64", **options), nn.BatchNorm(n)
+
+    net = nn.Sequential(
+        nn.ConvTranspose2d(2, 4, 3, stride=2, groups=2, dtype="float64"),
+        nn.BatchNorm(4),
+        nn.Residual(nn.Sequential(*block(4, groups=4, bias=False), nn.ReLU(), *block(4, rng=1))),
+        nn.GlobalAvgPool2d(),
+    )
+    for _ in range(3):
+        net.forward(rng.normal(1, 2, (4, 2, 5, 6)))
+    folded = nn.fold(net)
+    assert "BatchNorm" not in kinds(folded)
+    x = rng.standard_normal((3, 2, 5, 6))
+    y, cache = folded.forward(x)
+    np.testing.assert_allclose(y, net.eval().forward(x)[0], rtol=1e-5, atol=1e-6)
+    folded.backward(y, cache)
+    assert net.gradients() == {} and folded.gradients()
+
+
 def test_a_batch_norm_alone_is_refused():
     with pytest.raises(ValueError, match="at the top cannot be folded"):
         nn.fold(nn.BatchNorm(3))
