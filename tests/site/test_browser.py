@@ -23,11 +23,16 @@ THEME = {
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 AXE_COLORS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 
-UNRENDERED = """async () => {
+TYPESET = """async () => {
+  for (let i = 0; window.MathJax && !MathJax.startup && i < 100; i++)
+    await new Promise(later => setTimeout(later, 50));
+  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+}"""
+
+UNRENDERED = """() => {
   const found = [];
   const TeX = /\\\\(frac|hat|sum|begin|partial|mathrm|sqrt|gamma|beta|mu|sigma)\\b|\\$\\$/;
-  if (window.MathJax && MathJax.startup) {
-    await MathJax.startup.promise;
+  if (window.MathJax && MathJax.startup)
     for (const item of MathJax.startup.document.math) {
       if (!item.root) continue;
       item.root.walkTree(node => {
@@ -35,7 +40,6 @@ UNRENDERED = """async () => {
         if (node.isKind('merror') || red) found.push('error in: ' + item.math);
       });
     }
-  }
   for (const box of document.querySelectorAll('.math'))
     if (!box.querySelector('mjx-container')) found.push('not rendered: ' + box.textContent);
   const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -50,11 +54,16 @@ UNRENDERED = """async () => {
 OVERHANG = """() => {
   const width = document.documentElement.clientWidth;
   if (document.scrollingElement.scrollWidth <= width) return [];
+  const free = e => {
+    const style = getComputedStyle(e);
+    return style.overflowX === 'visible' && style.position !== 'fixed'
+      && (e === document.body || free(e.parentElement));
+  };
   return [`the page is ${document.scrollingElement.scrollWidth} px wide`].concat(
     [...document.body.querySelectorAll('*')]
-      .filter(e => e.getBoundingClientRect().right > width + 1)
-      .map(e => `${e.tagName} ${e.className} ${(e.textContent || '').trim().slice(0, 40)}`)
-      .slice(-5));
+      .filter(e => e.getBoundingClientRect().right > width + 1 && free(e))
+      .map(e => `${e.tagName} ${e.className}: ${(e.textContent || '').trim().slice(0, 60)}`)
+      .slice(-4));
 }"""
 
 # Answers and solutions are closed at first; what is in them is checked too.
@@ -62,6 +71,10 @@ UNFOLD = """() => {
   document.querySelectorAll('details').forEach(d => { d.open = true; });
   document.querySelectorAll('.toggle-hidden').forEach(e => e.classList.remove('toggle-hidden'));
 }"""
+
+# Findings only: describing all that passed takes longer than the checks themselves.
+RUN_AXE = """only => axe.run(
+  document, {runOnly: only, resultTypes: ['violations'], selectors: false})"""
 
 # A page of the theme says which scheme it shows; a planted page has only one.
 SHOWN_IN = """scheme => {
@@ -78,9 +91,11 @@ class Visit:
         self.requests, self.errors = [], []
         self.tab.route(re.compile("^(https?|wss?):"), self._refuse)
         self.tab.on("pageerror", lambda error: self.errors.append(error.message))
-        self.tab.goto(file.as_uri(), wait_until="networkidle")
-        self.tab.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
+        self.tab.goto(file.as_uri(), wait_until="load")
+        self.tab.wait_for_load_state("networkidle")
+        self.tab.evaluate(TYPESET)
         self.tab.evaluate(UNFOLD)
+        self.tab.add_style_tag(content="* { transition: none !important; }")  # colors at rest
 
     def _refuse(self, route):
         self.requests.append(route.request.url)
@@ -105,7 +120,7 @@ class Visit:
         self.tab.wait_for_function(SHOWN_IN, arg=scheme)
         self.tab.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text("utf-8"))
         rules = AXE_TAGS if scheme == "light" else AXE_COLORS  # the rest is the same in the dark
-        found = self.tab.evaluate("only => axe.run(document, {runOnly: only})", rules)
+        found = self.tab.evaluate(RUN_AXE, rules)
         for rule in found["violations"]:
             for node in rule["nodes"]:
                 if not re.search(THEME.get(rule["id"], r"(?!)"), node["html"]):
