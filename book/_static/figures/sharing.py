@@ -70,8 +70,14 @@ def maps():
     for n in range(3):
         x0, y0 = 12 + 102 * n, 64
         for c in reversed(range(3)):
-            parts += square(x0 + step * c, y0 + step * (2 - c) + 4, side, c == 1, rows=4)
-        parts.append(text(x0 + side / 2 + step, y0 + side + 2 * step + 26, f"example {n + 1}"))
+            parts += square(
+                x0 + step * c, y0 + step * (2 - c) + 4, side, c == 1, rows=4
+            )
+        parts.append(
+            text(
+                x0 + side / 2 + step, y0 + side + 2 * step + 26, f"example {n + 1}"
+            )
+        )
     parts.append(text(160, 50, "channel k of each"))
     svg(
         "sharing-maps",

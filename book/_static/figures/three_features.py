@@ -54,7 +54,9 @@ def panel(x0, y0, width, title, values, limits, ticks, labels, color):
         )
         parts.append(f'<g fill="{color}" fill-opacity="0.7">')
         for v, j in zip(values[:, row], jitter, strict=True):
-            parts.append(f'<circle cx="{place(v):.1f}" cy="{middle + 18 * j:.1f}" r="3.4"/>')
+            parts.append(
+                f'<circle cx="{place(v):.1f}" cy="{middle + 18 * j:.1f}" r="3.4"/>'
+            )
         parts.append("</g>")
     base = y0 + 30 + 56 * len(FEATURES) + 2
     for tick in ticks:
@@ -63,7 +65,9 @@ def panel(x0, y0, width, title, values, limits, ticks, labels, color):
         parts.append(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{base - 4}" y2="{base}" stroke="{MUTED}"/>'
         )
-        parts.append(text(at, base + 14, words, size=12, fill=MUTED, anchor="middle"))
+        parts.append(
+            text(at, base + 14, words, size=12, fill=MUTED, anchor="middle")
+        )
     return parts
 
 
@@ -78,7 +82,8 @@ def arrow(x, y, words, direction):
     if direction == "down":
         return [head, text(x + 20, y + 5, " ".join(words))]
     lines = [
-        text(x, y - 14 - 16 * (len(words) - 1 - i), w, anchor="middle") for i, w in enumerate(words)
+        text(x, y - 14 - 16 * (len(words) - 1 - i), w, anchor="middle")
+        for i, w in enumerate(words)
     ]
     return [head, *lines]
 
@@ -102,8 +107,13 @@ def main():
     y = s * x_hat + mean
     assert np.abs(y - x).max() < 1e-12
 
-    measured = [f"{m:.{d}f} ± {v:.{d}f}" for m, v, d in zip(mean, s, (1, 0, 0), strict=True)]
-    unit = [f"{abs(m):.0f} ± {v:.0f}" for m, v in zip(x_hat.mean(0), x_hat.std(0), strict=True)]
+    measured = [
+        f"{m:.{d}f} ± {v:.{d}f}" for m, v, d in zip(mean, s, (1, 0, 0), strict=True)
+    ]
+    unit = [
+        f"{abs(m):.0f} ± {v:.0f}"
+        for m, v in zip(x_hat.mean(0), x_hat.std(0), strict=True)
+    ]
     label = (
         "Three dot plots of the same 32 wines. As measured, on one axis from 0 to 1700, "
         f"alcohol ({measured[0]}) and magnesium ({measured[1]}) are narrow clumps near zero and "
@@ -113,9 +123,13 @@ def main():
     raw = dict(limits=(0, 1700), ticks=(0, 500, 1000, 1500))
     normal = dict(limits=(-4.2, 4.2), ticks=(-3, 0, 3))
     panels = [
-        dict(title="As measured", values=x, labels=measured, color=VERMILLION, **raw),
+        dict(
+            title="As measured", values=x, labels=measured, color=VERMILLION, **raw
+        ),
         dict(title="Normalized", values=x_hat, labels=unit, color=BLUE, **normal),
-        dict(title="Scaled and shifted", values=y, labels=measured, color=BLUE, **raw),
+        dict(
+            title="Scaled and shifted", values=y, labels=measured, color=BLUE, **raw
+        ),
     ]
     steps = [("− mean", "÷ std"), ("× γ", "+ β")]
 
