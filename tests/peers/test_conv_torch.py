@@ -8,7 +8,7 @@ import pytest
 from bncourse import functional as F
 from bncourse import nn
 
-torch = pytest.importorskip("torch", reason="PyTorch is in the extra 'peers'")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; see `make peers`")
 
 SIZES = [(1, 1), (2, 3), (5, 4), (7, 7), (8, 11)]
 KERNELS = [(1, 1), (2, 3), (3, 3), (4, 1)]
