@@ -54,10 +54,11 @@ def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1, mask=None):
 
     Notes
     -----
-    NaN or infinity stays in its channel. So does an overflow of the squares: where deviations
-    from the mean exceed 1e150 in float64 (float32 cannot), the variance is infinite, and
-    ``x_hat`` is 0 or NaN. Source: Ioffe and Szegedy (2015), Algorithm 1. Derived
-    in the chapter *The transform* (:doc:`/book/transform/forward`).
+    NaN or infinity stays in its channel. Where squares overflow (float64 beyond 1e150; float32
+    does not where float64 carries it), the variance in ``cache.moments`` is infinite, but the
+    standard deviation is not: ``y`` and the gradients are right for values up to 1e300, though
+    NumPy warns. Source: Ioffe and Szegedy (2015), Algorithm 1. Derived in the chapter *The
+    transform* (:doc:`/book/transform/forward`).
     """
     arrays.namespace(x=x, gamma=gamma, beta=beta, mask=mask)
     arrays.check_real("x", x)

@@ -70,7 +70,7 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
         moments, d = Moments.centered(x, axes, keepdims=True, mask=mask)
     else:
         moments, d = Moments.about_zero(x, axes, keepdims=True)
-    inv_std = 1 / xp.sqrt(moments.var + eps)
+    inv_std = 1 / _std(moments, d, x.dtype, eps, axes)
     x_hat = d * inv_std
     y = scale_and_shift(x_hat, gamma, beta, parameter_axes)
     if mask is not None and beta is not None:
@@ -115,6 +115,20 @@ def normalize_backward(dy, cache):
     if mask is not None:
         dx = xp.where(mask, dx, xp.zeros_like(dx))
     return xp.astype(dx, dtype, copy=False), dgamma, dbeta
+
+
+def _std(moments, d, dtype, eps, axes):
+    """``sqrt(var + eps)``, also where the squares of the deviations ``d`` overflow."""
+    xp = arrays.namespace(d=d)
+    std = xp.sqrt(moments.var + eps)
+    # Only deviations no wider than x was can be too large to be squared.
+    if d.dtype != dtype or bool(xp.all(xp.isfinite(std))):
+        return std
+    largest = xp.max(xp.abs(d), axis=axes, keepdims=True)
+    lost = xp.isinf(std) & xp.isfinite(largest)
+    part = d / xp.where(lost, largest, xp.ones_like(largest))
+    mean_square = xp.sum(part * part, axis=axes, keepdims=True) / moments.count
+    return xp.where(lost, largest * xp.sqrt(mean_square), std)  # eps is nothing beside it
 
 
 def scale_and_shift(x_hat, gamma, beta, parameter_axes):

@@ -117,7 +117,7 @@ class RunningStatistics(Module):
 
         def blend(old, new):
             wide = xp.astype(old, new.dtype, copy=False)
-            moved = (1 - weight) * wide + weight * new
+            moved = _between(wide, new, weight)
             return xp.astype(moved if keep is None else xp.where(keep, moved, wide), old.dtype)
 
         running = blend(self.running_mean, mean), blend(self.running_var, var)
@@ -144,3 +144,10 @@ class RunningStatistics(Module):
 
     def _beside(self, a):
         return arrays.to(a, arrays.library(self.running_mean))
+
+
+def _between(old, new, weight):
+    """``(1 - weight) old + weight new``; what has no weight does not matter, not even infinity."""
+    if isinstance(weight, float) and weight in (0, 1):
+        return new if weight else old
+    return (1 - weight) * old + weight * new

@@ -6,7 +6,7 @@ import reference
 from places import PLACES
 
 from bncourse import functional as F
-from bncourse.moments import Moments
+from bncourse.moments import Moments, merge
 
 
 def exact(x, eps=1e-5):
@@ -88,15 +88,67 @@ def test_the_largest_finite_inputs_give_finite_outputs(rng, dtype, largest):
     assert all(np.isfinite(g).all() for g in F.batch_norm_backward(y, cache)[:1])
 
 
+OVERFLOWS = [
+    ("numpy", "float64", 1e300),
+    ("strict", "float64", 1e300),
+    ("no_float64", "float32", 1e36),
+]
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("name, dtype, huge", OVERFLOWS, ids=lambda v: str(v))
+@pytest.mark.parametrize("masked", [False, True])
+def test_where_squares_overflow_the_result_is_that_of_smaller_values(
+    rng, name, dtype, huge, masked
+):
+    """Powers of two apart, so that both are rounded alike; eps is lost beside either."""
+    place = PLACES[name]
+    power = 2.0 ** np.floor(np.log2(huge))
+    small, dy = rng.standard_normal((2, 7, 3)).astype(dtype)
+    gamma = place.put(np.array([2, -1, 3], dtype))
+    mask = place.put(np.arange(7) != 2) if masked else None
+    large = small * np.array([power, 1, power], dtype)
+    results = []
+    for x in (small, large):
+        y, cache = F.batch_norm_forward(place.put(x), gamma, gamma, 1e-30, mask=mask)
+        results.append([place.get(a) for a in (y, *F.batch_norm_backward(place.put(dy), cache))])
+        last = cache.moments
+    (y, dx, dgamma, dbeta), (y_large, dx_large, dgamma_large, dbeta_large) = results
+    limit = 20 * np.finfo(dtype).eps
+    np.testing.assert_allclose(y_large, y, rtol=limit, atol=limit)
+    dx = dx / np.array([power, 1, power], dtype)
+    assert np.all(np.abs(dx_large - dx) <= limit * np.max(np.abs(dx), axis=0))
+    np.testing.assert_allclose(dgamma_large, dgamma, rtol=limit, atol=limit)
+    assert np.array_equal(dbeta_large, dbeta)
+    assert np.array_equal(np.isinf(place.get(last.m2)), [True, False, True])
+    seen = slice(None) if mask is None else place.get(mask)
+    np.testing.assert_allclose(place.get(last.mean), large[seen].mean(axis=0), rtol=limit)
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_moments_of_huge_values_are_never_nan():
+    """The sum of squares has no number to stand for it; mean, merge and difference have."""
+    x = np.array([[1e300], [-3e299], [2e299]])
+    whole = Moments.of(x)
+    merged = merge(Moments.of(x[:1]), Moments.of(x[1:]))
+    for moments in (whole, merged):
+        np.testing.assert_allclose(moments.mean, 3e299, rtol=1e-15)
+        assert moments.m2 == np.inf
+
+
 @pytest.mark.filterwarnings("ignore:.*(overflow|invalid):RuntimeWarning")
-@pytest.mark.parametrize("huge", [1e200, 1e308])
-def test_beyond_the_range_only_the_channel_itself_is_lost(rng, huge):
-    x = rng.standard_normal((7, 3))
+def test_beside_a_channel_that_overflows_nan_and_constants_are_what_they_are(rng):
+    x = rng.standard_normal((7, 4))
     expected = F.batch_norm_forward(x)[0]
-    x[:, 1] = huge * np.sign(x[:, 1])
+    x[:, 1] *= 1e200
+    x[:, 2] = 1e300
+    x[3, 3] = np.inf
     y, cache = F.batch_norm_forward(x)
-    assert np.array_equal(y[:, [0, 2]], expected[:, [0, 2]])
-    assert not np.isfinite(cache.moments.m2[1])
+    assert np.array_equal(y[:, 0], expected[:, 0])
+    np.testing.assert_allclose(y[:, 1].std(), 1)
+    assert np.array_equal(y[:, 2], np.zeros(7))
+    np.testing.assert_allclose(cache.inv_std[0, 2], 1e-5**-0.5)
+    assert np.isnan(y[:, 3]).all()
 
 
 def test_a_float32_buffer_would_show(rng):

@@ -85,6 +85,22 @@ def test_running_statistics_everywhere(home, rng, momentum):
     np.testing.assert_allclose(place.get(layer.running_var), peer.running_var, limit)
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_what_has_no_weight_does_not_matter_not_even_infinity(rng):
+    """An infinite variance, of values too large to be squared, times a weight of 0 would be NaN."""
+    x, huge = rng.standard_normal((7, 3)), np.full((7, 3), 1e200) * rng.standard_normal((7, 1))
+    newest = nn.BatchNorm(3, momentum=1, dtype="float64")
+    newest.forward(huge)
+    assert np.isinf(newest.running_var).all()
+    y, _ = newest.eval().forward(huge)
+    assert np.array_equal(y, np.zeros_like(y))
+    newest.train().forward(x)
+    np.testing.assert_allclose(newest.running_var, x.var(axis=0, ddof=1))
+    first = nn.BatchNorm(3, momentum=0, dtype="float64")
+    first.forward(huge)
+    assert np.array_equal(first.running_var, np.ones(3)) and first.num_batches_tracked == 1
+
+
 def test_what_one_holds_of_running_statistics_stays_as_it_was(rng):
     layer = BatchNorm(3)
     held = layer.running_mean, layer.running_var
