@@ -1,8 +1,10 @@
 """The contents name every chapter, and tracked files hold nothing of one machine."""
 
+import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,14 @@ def test_every_notebook_is_in_the_contents():
         if ".ipynb_checkpoints" not in p.parts
     }
     assert notebooks <= set(chapters(TOC))
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "book").rglob("*.ipynb")), ids=lambda p: p.stem)
+def test_colab_installs_from_the_repository_of_the_project(notebook):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    first = next("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    assert f'git+{project["urls"]["Repository"]}"' in first
 
 
 def test_no_machine_paths():
