@@ -1,6 +1,7 @@
 """Sigmoid, ReLU and tanh, elementwise."""
 
 from bncourse import arrays
+from bncourse.functional.masking import keep
 
 
 def sigmoid_forward(x):
@@ -52,7 +53,8 @@ def relu_forward(x):
     """
     xp = arrays.namespace(x=x)
     arrays.check_real("x", x)
-    return xp.where(x < 0, xp.zeros_like(x), x), x > 0
+    zero = xp.asarray(0, dtype=x.dtype, device=arrays.compat.device(x))
+    return xp.maximum(x, zero), x > 0
 
 
 def relu_backward(dy, cache):
@@ -61,8 +63,8 @@ def relu_backward(dy, cache):
     ``dy`` is in the shape of ``y``, and ``cache`` comes from :func:`relu_forward`.
     """
     arrays.namespace(cache=cache)
-    xp = arrays.check_upstream(dy, cache.shape, cache)
-    return xp.where(cache, dy, xp.zeros_like(dy))
+    arrays.check_upstream(dy, cache.shape, cache)
+    return keep(dy, cache)
 
 
 def tanh_forward(x):

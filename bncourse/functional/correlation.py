@@ -22,6 +22,7 @@ from math import prod
 import numpy as np
 
 from bncourse import arrays
+from bncourse.functional.threads import share
 from bncourse.functional.windows import at, counts, inner
 
 # Bytes of columns to hold at once: with their products they stay in the cache of a CPU core.
@@ -31,20 +32,31 @@ _BLOCK = 1 << 19
 def correlate(x, w, stride, padding, groups):
     """``y``: the windows of ``x`` in its frame of zeros, weighted by ``w`` and summed."""
     xp = arrays.namespace(x=x)
-    count = counts(x.shape, w.shape[2:], stride, padding)
+    n, count = x.shape[0], counts(x.shape, w.shape[2:], stride, padding)
     matrices = _matrices(w, groups)
-    shape = (x.shape[0], groups, w.shape[0] // groups, prod(count))
+    shape = (n, groups, w.shape[0] // groups, prod(count))
     y = xp.empty(shape, dtype=x.dtype, device=arrays.compat.device(x))
-    for block, columns in _columns(x, w.shape[2:], stride, padding, groups):
-        total, term = y[block, ...], None
-        for offset, matrix in matrices:
-            view = _view(columns, offset, stride, count)
-            if term is None:
+
+    def one(part):
+        columns = _columns(x[part, ...], w.shape[2:], stride, padding, groups)
+        _correlate(columns, matrices, stride, count, y[part, ...])
+
+    _share(one, x, prod(w.shape), count)
+    return xp.reshape(y, (n, w.shape[0], *count))
+
+
+def _correlate(blocks, matrices, stride, count, y):
+    term, shifts = None, _shifts([offset for offset, _ in matrices], stride, count)
+    for block, columns in blocks:
+        total = y[block, ...]
+        for i, (_, matrix) in enumerate(matrices):
+            view = _view(columns, shifts[i])
+            if i == 0:
                 _product(matrix, view, total)
-                term = xp.empty_like(total) if len(matrices) > 1 else total
-            else:
-                total += _product(matrix, view, term)
-    return xp.reshape(y, (x.shape[0], w.shape[0], *count))
+                continue
+            if term is None:  # kept for the next blocks, which may be smaller
+                term = arrays.namespace(y=y).empty_like(total)
+            total += _product(matrix, view, term[: total.shape[0], ...])
 
 
 def spread(y, w, stride, padding, groups, size):
@@ -58,23 +70,34 @@ def spread(y, w, stride, padding, groups, size):
         # Every shift has its turn: the mirrored weights, sliding over y, give the same sum.
         return correlate(y, _mirrored(w, groups), stride, mirrored, groups)
     xp = arrays.namespace(y=y)
-    width, count, device = w.shape[-1], tuple(y.shape[2:]), arrays.compat.device(y)
-    n, channels, rows = y.shape[0], w.shape[1] * groups, w.shape[1] * width
     framed = tuple(m + 2 * p for m, p in zip(size, padding, strict=True))
+    shape = (y.shape[0], w.shape[1] * groups, *framed)
+    x = xp.zeros(shape, dtype=y.dtype, device=arrays.compat.device(y))
     matrices = [(offset, xp.matrix_transpose(m)) for offset, m in _matrices(w, groups)]
-    x = xp.zeros((n, channels, *framed), dtype=y.dtype, device=device)
-    for block in _blocks(y, groups * rows * prod(framed[:-1]) * count[-1]):
-        part = xp.reshape(y[block, ...], (-1, groups, w.shape[0] // groups, prod(count)))
-        lead = (part.shape[0], groups, rows)
-        columns = xp.zeros((*lead, *framed[:-1], count[-1]), dtype=y.dtype, device=device)
-        term = xp.empty((*lead, prod(count)), dtype=y.dtype, device=device)
+
+    def one(part):
+        _spread(y[part, ...], matrices, w.shape[-1], stride, x[part, ...])
+
+    _share(one, y, prod(w.shape), y.shape[2:])
+    return x[inner(padding, size)]
+
+
+def _spread(y, matrices, width, stride, x):
+    """Backwards through :func:`_correlate`: add to columns, then these to their shifts."""
+    xp = arrays.namespace(y=y)
+    groups, rows, out = matrices[0][1].shape
+    count, lead, device = tuple(y.shape[2:]), tuple(x.shape[2:-1]), arrays.compat.device(y)
+    for block in _blocks(y, groups * rows * prod(lead) * count[-1]):
+        part = xp.reshape(y[block, ...], (-1, groups, out, prod(count)))
+        shape = (part.shape[0], groups, rows)
+        columns = xp.zeros((*shape, *lead, count[-1]), dtype=y.dtype, device=device)
+        term = xp.empty((*shape, prod(count)), dtype=y.dtype, device=device)
         for offset, matrix in matrices:
             index = (*at(offset, stride[:-1], count[:-1]), slice(None))
-            columns[index] += xp.reshape(_product(matrix, part, term), (*lead, *count))
-        columns = xp.reshape(columns, (part.shape[0], channels, width, *framed[:-1], count[-1]))
+            columns[index] += xp.reshape(_product(matrix, part, term), (*shape, *count))
+        columns = xp.reshape(columns, (shape[0], x.shape[1], width, *lead, count[-1]))
         for j in range(width):
             x[(block, *at((j,), stride[-1:], count[-1:]))] += columns[:, :, j, ...]
-    return x[inner(padding, size)]
 
 
 def weigh(x, y, kernel, stride, padding, groups):
@@ -85,17 +108,29 @@ def weigh(x, y, kernel, stride, padding, groups):
     y = xp.reshape(y, (n, groups, out // groups, prod(count)))
     offsets = list(product(*map(range, kernel[:-1])))
     shape = (len(offsets), groups, channels * kernel[-1], out // groups)
-    device = arrays.compat.device(x)
-    w = xp.zeros(shape, dtype=x.dtype, device=device)
-    for block, columns in _columns(x, kernel, stride, padding, groups):
-        part = xp.matrix_transpose(y[block, ...])
-        term = xp.empty((columns.shape[0], *shape[1:]), dtype=x.dtype, device=device)
-        for i, offset in enumerate(offsets):
-            # The columns first: OpenBLAS is faster when the matrix with more rows is.
-            view = _view(columns, offset, stride, count)
-            w[i, ...] += xp.sum(_product(view, part, term), axis=0)
+
+    def one(part):
+        w = xp.zeros(shape, dtype=x.dtype, device=arrays.compat.device(x))
+        columns = _columns(x[part, ...], kernel, stride, padding, groups)
+        return _weigh(columns, y[part, ...], offsets, stride, count, w)
+
+    w = sum(_share(one, x, out * channels * prod(kernel), count))
     w = xp.reshape(w, (len(offsets), groups, channels, kernel[-1], out // groups))
     return xp.reshape(xp.permute_dims(w, (1, 4, 2, 0, 3)), (out, channels, *kernel))
+
+
+def _weigh(blocks, y, offsets, stride, count, w):
+    xp = arrays.namespace(y=y)
+    shifts = _shifts(offsets, stride, count)
+    for block, columns in blocks:
+        part = xp.matrix_transpose(y[block, ...])
+        shape = (columns.shape[0], *w.shape[1:])
+        term = xp.empty(shape, dtype=w.dtype, device=arrays.compat.device(w))
+        for i, shift in enumerate(shifts):
+            # The columns first: OpenBLAS is faster when the matrix with more rows is.
+            view = _view(columns, shift)
+            w[i, ...] += xp.sum(_product(view, part, term), axis=0)
+    return w
 
 
 def _columns(x, kernel, stride, padding, groups):
@@ -116,15 +151,17 @@ def _columns(x, kernel, stride, padding, groups):
     blocks = _blocks(x, prod(rows))
     room = (blocks[0].stop if blocks else 0, channels, width, *framed, count)
     room = xp.zeros(room, dtype=x.dtype, device=arrays.compat.device(x))  # the frame stays 0
+    copies = []
+    for j in range(width):
+        first = max(0, -((j - frame) // step))
+        end = min(count, (last - 1 + frame - j) // step + 1)
+        if first < end:
+            inside = inner((*padding[:-1], first), (*lead, end - first))
+            copies.append((j, inside, at((first * step + j - frame,), (step,), (end - first,))))
     for block in blocks:
-        columns = room[: block.stop - block.start, ...]
-        for j in range(width):
-            first = max(0, -((j - frame) // step))
-            end = min(count, (last - 1 + frame - j) // step + 1)
-            if first < end:
-                inside = inner((*padding[:-1], first), (*lead, end - first))
-                shift = at((first * step + j - frame,), (step,), (end - first,))
-                columns[:, :, j, ...][inside] = x[block, ...][shift]
+        columns, images = room[: block.stop - block.start, ...], x[block, ...]
+        for j, inside, shift in copies:
+            columns[:, :, j, ...][inside] = images[shift]
         yield block, xp.reshape(columns, (columns.shape[0], *rows))
 
 
@@ -136,11 +173,26 @@ def _blocks(x, size):
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
 
-def _view(columns, offset, stride, count):
-    """The columns of all windows, ``offset`` from their first element, as matrices."""
-    xp = arrays.namespace(columns=columns)
-    view = columns[(*at(offset, stride[:-1], count[:-1]), slice(None))]
-    return xp.reshape(view, (*columns.shape[:3], prod(count)))
+def _share(f, x, size, count):
+    """``f`` of parts of the batch ``x``, by several threads where NumPy does the work.
+
+    ``size`` is that of the weights, each of which is multiplied once per window.
+    """
+    if arrays.library(x) != "numpy":
+        return [f(slice(None))]
+    return share(f, x.shape[0], x.shape[0] * size * prod(count))
+
+
+def _shifts(offsets, stride, count):
+    """Index of all windows in columns, for each offset along the axes before the last."""
+    return [(*at(offset, stride[:-1], count[:-1]), slice(None)) for offset in offsets]
+
+
+def _view(columns, shift):
+    """What a shift leads to, as matrices; for two spatial axes and stride 1 it is not copied."""
+    view = columns[shift]
+    xp = arrays.namespace(view=view)
+    return xp.reshape(view, (*columns.shape[:3], prod(view.shape[3:])))
 
 
 def _matrices(w, groups):

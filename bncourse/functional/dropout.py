@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bncourse import arrays, checks
+from bncourse.functional.masking import keep
 
 
 class DropoutCache(NamedTuple):
@@ -74,7 +75,7 @@ def dropout_forward(x, p, rng):
     mask = rng.random(tuple(x.shape), dtype=np.float32) >= p
     mask = xp.asarray(mask, device=arrays.compat.device(x))
     scale = 1 / (1 - p) if p < 1 else 0.0
-    return _masked(x, mask, scale), DropoutCache(mask, scale, x.dtype)
+    return keep(x * scale, mask), DropoutCache(mask, scale, x.dtype)
 
 
 def dropout_backward(dy, cache):
@@ -85,9 +86,4 @@ def dropout_backward(dy, cache):
     arrays.check_cache(cache, DropoutCache, "dropout_forward")
     mask, scale, dtype = cache
     xp = arrays.check_upstream(dy, mask.shape, mask)
-    return _masked(xp.astype(dy, dtype, copy=False), mask, scale)
-
-
-def _masked(x, mask, scale):
-    xp = arrays.namespace(x=x)
-    return xp.where(mask, x * scale, xp.zeros_like(x))
+    return keep(xp.astype(dy, dtype, copy=False) * scale, mask)

@@ -13,7 +13,7 @@ class Identity(Module):
         return x, x
 
     def backward(self, dy, cache):
-        """``dy`` itself."""
+        """Gradient with respect to ``x``: ``dy`` itself."""
         arrays.check_real("cache", cache)
         arrays.check_upstream(dy, cache.shape, cache)
         return dy

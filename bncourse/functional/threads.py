@@ -1,0 +1,44 @@
+"""Parts of a batch on several threads, each with a BLAS of one thread.
+
+A BLAS of its own accord splits each single product, and its threads meet after each. For many
+small products that is slow, and very slow where other processes want the cores too: then the
+threads wait in turn for one that is not running. Parts of a batch meet once, at the end.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Lock
+
+from threadpoolctl import ThreadpoolController
+
+_WORTH_IT = 20_000_000  # multiplications: a millisecond, ten times what starting threads takes
+_alone = Lock()  # the number of threads of a BLAS is one for the whole process
+
+
+def share(f, n, multiplications):
+    """``f(part)`` for slices that make up a batch of ``n``; the results in order, as a list.
+
+    As many parts as the BLAS may use threads, by its own settings (``OPENBLAS_NUM_THREADS`` and
+    the like, or threadpoolctl); a single one if there is little to do. So the same settings give
+    the same parts, and sums over them the same bits.
+    """
+    threads = min(n, _threads()) if multiplications >= _WORTH_IT else 1
+    if threads <= 1:
+        return [f(slice(0, n))]
+    parts = [slice(n * i // threads, n * (i + 1) // threads) for i in range(threads)]
+    if not _alone.acquire(blocking=False):  # another thread of the user's is in here
+        return [f(part) for part in parts]
+    try:
+        with _blas().limit(limits=1), ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(f, parts))
+    finally:
+        _alone.release()
+
+
+@cache
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _threads():
+    return max((library.num_threads for library in _blas().lib_controllers), default=1)
