@@ -7,8 +7,9 @@ import sys
 import warnings
 
 import bncourse
-from bncourse import about, downloads
-from bncourse.sources import SOURCES
+from bncourse import about
+from bncourse.data import downloads
+from bncourse.data.sources import SOURCES
 
 PROGRAM = "python -m bncourse"
 

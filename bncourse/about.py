@@ -7,8 +7,9 @@ import platform
 from importlib import metadata
 
 import bncourse
-from bncourse import arrays, downloads
-from bncourse.sources import SOURCES
+from bncourse import arrays
+from bncourse.data import downloads
+from bncourse.data.sources import SOURCES
 
 LIBRARIES = {
     "numpy": "",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bncourse.sources import SOURCES, Source
+from bncourse.data.sources import SOURCES, Source
 
 FILES = tuple(SOURCES["mnist"].files)
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}

@@ -12,9 +12,10 @@ import pytest
 from mirrors import FILES, SETS, Web, contents, isolate, put
 
 import bncourse
-from bncourse import about, arrays, downloads
+from bncourse import about, arrays
 from bncourse.__main__ import main
-from bncourse.sources import SOURCES
+from bncourse.data import downloads
+from bncourse.data.sources import SOURCES
 
 COMMANDS = ["", "info", "data", "data fetch", "data verify", "data path"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mirrors import CODES, idx_bytes
 
-from bncourse import idx
+from bncourse.data import idx
 
 SHAPES = [(1,), (7,), (2, 3), (3, 4, 5), (1, 2, 1, 2), (0,), (0, 28, 28)]
 PIXELS = np.arange(24, dtype="uint8").reshape(2, 3, 4)

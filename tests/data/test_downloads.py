@@ -8,8 +8,8 @@ import pooch
 import pytest
 from mirrors import FILES, REAL, SETS, Web, contents, isolate, put
 
-from bncourse import downloads
-from bncourse.sources import SOURCES
+from bncourse.data import downloads
+from bncourse.data.sources import SOURCES
 
 IMAGES = FILES[0]
 BAD_MANNERS = ["dead", "404", "500", "cut", "login", "empty"]

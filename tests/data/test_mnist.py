@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from mirrors import REAL, isolate, put, small_arrays
 
-from bncourse import data, downloads
+from bncourse import data
+from bncourse.data import downloads
 
 LOADERS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

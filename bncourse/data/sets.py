@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bncourse import checks, downloads, idx
+from bncourse import checks
+from bncourse.data import downloads, idx
 
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -87,7 +88,8 @@ def digits(n_test=497, binary=False, seed=0, dtype="float32", images=False):
 def mnist(n_train=None, n_test=None, binary=False, seed=0, dtype="float32", images=False):
     """MNIST: 60 000 handwritten digits of 28 x 28 pixels for training, 10 000 for testing.
 
-    Downloaded once (12 MB), and looked for on this computer first: see :mod:`bncourse.downloads`.
+    Downloaded once (12 MB), and looked for on this computer first: see
+    :mod:`bncourse.data.downloads`.
 
     Parameters
     ----------

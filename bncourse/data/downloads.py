@@ -7,7 +7,7 @@ Looked for, in this order:
 2. in the cache: the folder ``BNCOURSE_CACHE``, or the user's own cache folder;
 3. on the web, on several mirrors in turn; what comes goes into the cache.
 
-No file is used whose SHA-256 is not that of :data:`bncourse.sources.SOURCES`.
+No file is used whose SHA-256 is not that of :data:`bncourse.data.sources.SOURCES`.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 import pooch
 from tqdm.auto import tqdm
 
-from bncourse.sources import SOURCES
+from bncourse.data.sources import SOURCES
 
 TIMEOUT = 30
 """Seconds without a byte after which a mirror is given up."""
@@ -34,7 +34,7 @@ def folder(name):
     Parameters
     ----------
     name : str
-        A key of :data:`bncourse.sources.SOURCES`: ``"mnist"`` or ``"fashion-mnist"``.
+        A key of :data:`bncourse.data.sources.SOURCES`: ``"mnist"`` or ``"fashion-mnist"``.
 
     Returns
     -------
