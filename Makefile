@@ -52,7 +52,8 @@ site: $(VENV)/.installed-site ## check the built book: links, images, and pages 
 refresh: $(VENV)/.installed ## execute and normalize all notebooks, or one: NB=path
 	$(BIN)/ruff format $(NB)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.record_timing=False $(NB)
+	  --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.coalesce_streams=True $(NB)
 	$(STRIP) $(NB)
 
 bench: $(VENV)/.installed ## run the benchmarks
