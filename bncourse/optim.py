@@ -1,25 +1,130 @@
 """Optimizers: they change the parameters of a network in place."""
 
-from bncourse import checks
+from math import sqrt
+
+from bncourse import arrays, checks
+from bncourse.optimizer import Optimizer
+
+NORM_AND_BIAS = ("gamma", "beta", "b")
+"""For ``exempt``: what is often spared weight decay, scales and shifts of norms, and biases."""
 
 
-class SGD:
-    r"""Plain stochastic gradient descent, :math:`\theta \leftarrow \theta - \eta\,\nabla L`.
+class SGD(Optimizer):
+    r"""Stochastic gradient descent, plain, with momentum, or with Nesterov's.
+
+    .. math::
+
+        v \leftarrow \mu v + g, \qquad
+        \theta \leftarrow \theta - \eta \begin{cases} v \\ g + \mu v & \text{Nesterov} \end{cases}
+
+    with :math:`v = g` in the first step of a parameter. PyTorch's semantics: the rate is outside
+    of :math:`v`, so that a schedule acts at once.
 
     Parameters
     ----------
-    net : bncourse.nn.Module
-        The network whose parameters are changed.
-    lr : float
-        Learning rate :math:`\eta`, finite and not negative; may be set anew between steps.
+    net, lr, weight_decay, decoupled, exempt
+        As in :class:`~bncourse.optimizer.Optimizer`.
+    momentum : float in [0, 1]
+        :math:`\mu`; with 0 there is no :math:`v`, and :math:`\theta \leftarrow \theta - \eta g`.
+    nesterov : bool
+        Needs a momentum.
+
+    Notes
+    -----
+    Source: Sutskever et al. (2013), *On the importance of initialization and momentum in deep
+    learning*, where the rate is inside :math:`v`.
     """
 
-    def __init__(self, net, lr):
-        self.net = net
-        self.lr = checks.number("lr", lr, 0)
+    memory_names = ("velocity",)
 
-    def step(self):
-        """One step along the gradients in ``net``, in place; parameters without one stay."""
-        parameters = self.net.parameters()
-        for name, gradient in self.net.gradients().items():
-            parameters[name] -= self.lr * gradient
+    def __init__(
+        self, net, lr, momentum=0.0, nesterov=False, weight_decay=0.0, decoupled=False, exempt=()
+    ):
+        super().__init__(net, lr, weight_decay, decoupled, exempt)
+        self.momentum = checks.number("momentum", momentum, 0, 1)
+        self.nesterov = bool(nesterov)
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0, such as 0.9")
+        self._built_with |= {"momentum": self.momentum, "nesterov": self.nesterov}
+
+    def _change(self, name, gradient, rate):
+        if not self.momentum:
+            return rate * gradient
+        velocity = self._recall("velocity", name, gradient)
+        if velocity is None:
+            xp = arrays.namespace(gradient=gradient)
+            velocity = self._remember("velocity", name, xp.asarray(gradient, copy=True))
+        else:
+            velocity *= self.momentum
+            velocity += gradient
+        if self.nesterov:
+            return rate * (gradient + self.momentum * velocity)
+        return rate * velocity
+
+
+class Adam(Optimizer):
+    r"""Steps of about the size of the rate, whatever the size of the gradients.
+
+    .. math::
+
+        m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad
+        v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \qquad
+        \theta \leftarrow \theta - \eta\,
+        \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \varepsilon}
+
+    in the :math:`t`-th step of a parameter, from :math:`m = v = 0`. PyTorch's semantics; with
+    ``decoupled=True`` it is AdamW.
+
+    Parameters
+    ----------
+    net, lr, weight_decay, decoupled, exempt
+        As in :class:`~bncourse.optimizer.Optimizer`.
+    betas : tuple of two floats in [0, 1)
+        :math:`\beta_1, \beta_2`.
+    eps : float
+        Positive; outside of the root.
+
+    Notes
+    -----
+    Source: Kingma and Ba (2015), algorithm 1; Loshchilov and Hutter (2019), algorithm 2.
+    """
+
+    memory_names = ("mean", "square")
+
+    def __init__(
+        self,
+        net,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        decoupled=False,
+        exempt=(),
+    ):
+        super().__init__(net, lr, weight_decay, decoupled, exempt)
+        self.betas = _two_betas(betas)
+        self.eps = checks.positive("eps", eps)
+        self._built_with |= {"betas": list(self.betas), "eps": self.eps}
+
+    def _change(self, name, gradient, rate):
+        xp = arrays.namespace(gradient=gradient)
+        mean, square = (self._recall(memory, name, gradient) for memory in self.memory_names)
+        if mean is None:
+            mean = self._remember("mean", name, xp.zeros_like(gradient))
+            square = self._remember("square", name, xp.zeros_like(gradient))
+        (beta1, beta2), t = self.betas, self._counts[name]
+        mean *= beta1
+        mean += (1 - beta1) * gradient
+        square *= beta2
+        square += (1 - beta2) * (gradient * gradient)
+        scale = xp.sqrt(square) / sqrt(1 - beta2**t) + self.eps
+        return rate / (1 - beta1**t) * (mean / scale)
+
+
+def _two_betas(betas):
+    if not isinstance(betas, (list, tuple)) or len(betas) != 2:
+        raise TypeError(f"betas must be two numbers such as (0.9, 0.999), not {betas!r}")
+    betas = tuple(checks.number("betas", beta, 0, 1) for beta in betas)
+    if 1 in betas:
+        raise ValueError(f"betas must be less than 1, not {betas}: nothing would be remembered")
+    return betas

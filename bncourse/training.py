@@ -1,10 +1,18 @@
 """The training loop: batches, one step, many steps, and the accuracy that comes out."""
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from bncourse import arrays, checks
 from bncourse import functional as F
+from bncourse.batches import Batches
+from bncourse.history import History
+from bncourse.interrupts import WholeSteps
+from bncourse.progress import Progress
+from bncourse.runs import Run
+from bncourse.schedules import _text
+
+CROSS_ENTROPY = (F.softmax_cross_entropy_forward, F.softmax_cross_entropy_backward)
+"""The loss of :func:`fit` unless another is given: its value and cache, and its gradient."""
 
 
 def batches(n, size, rng):
@@ -17,50 +25,59 @@ def batches(n, size, rng):
     rng : numpy.random.Generator or int
         Source of the order, or a seed.
 
-    Yields
-    ------
-    numpy.ndarray of int, shape (size,)
+    Returns
+    -------
+    bncourse.batches.Batches
+        An iterator of integer arrays of shape (size,).
 
     Raises
     ------
     TypeError, ValueError
         At once, if ``n`` or ``size`` is not a whole number, or ``size`` does not lie in 1 to n.
     """
-    n, size = checks.integer("n", n, 1), checks.integer("size", size, 1)
-    if size > n:
-        raise ValueError(f"size of a batch must lie in 1 to {n}, the number of examples: {size}")
-    return _batches(n, size, np.random.default_rng(rng))
+    return Batches(n, size, rng)
 
 
-def _batches(n, size, rng):
-    while True:
-        order = rng.permutation(n)
-        for start in range(0, n - size + 1, size):
-            yield order[start : start + size]
-
-
-def train_step(net, optimizer, x, labels):
+def train_step(net, optimizer, x, labels, loss=CROSS_ENTROPY):
     """One step of training on one batch; returns the loss before the step, as a float.
 
-    ``net`` and ``optimizer`` as in :func:`fit`; ``x`` and ``labels`` are the examples of the
-    batch and their classes. Whatever is wrong with them is told before a parameter changes.
+    ``net``, ``optimizer`` and ``loss`` as in :func:`fit`; ``x`` and ``labels`` are the examples
+    of the batch and their classes. Whatever is wrong with them is told before a parameter changes.
     """
-    logits, cache = net.forward(x)
-    loss, loss_cache = F.softmax_cross_entropy_forward(logits, labels)
+    forward, backward = loss
+    output, cache = net.forward(x)
+    value, loss_cache = forward(output, labels)
     net.zero_grad()
-    net.backward(F.softmax_cross_entropy_backward(loss_cache), cache)
+    net.backward(backward(loss_cache), cache)
     optimizer.step()
-    return float(loss)
+    return float(value)
 
 
-def fit(net, optimizer, x, labels, steps, batch_size=60, rng=0, every=0, record=None, progress=""):
+def fit(
+    net,
+    optimizer,
+    x,
+    labels,
+    steps,
+    batch_size=60,
+    rng=0,
+    every=0,
+    record=None,
+    progress="",
+    *,
+    loss=CROSS_ENTROPY,
+    checkpoint=None,
+):
     """Train for a number of steps.
+
+    The same seeds on the same machine give the same bits; so does a run that was killed and is
+    started again with a ``checkpoint``.
 
     Parameters
     ----------
     net : bncourse.nn.Module
         Changed in place, and left in training mode.
-    optimizer : bncourse.optim.SGD
+    optimizer : bncourse.optim.Optimizer
         An optimizer of ``net``.
     x, labels : array
         Training examples, along the first axis, and their classes.
@@ -72,43 +89,78 @@ def fit(net, optimizer, x, labels, steps, batch_size=60, rng=0, every=0, record=
         Call ``record(step)`` before the first step, then after each ``every`` steps and at the
         end, the network being in evaluation mode.
     record : callable, optional
-        Takes the number of steps done; what it returns is collected.
+        Takes the number of steps done, and evaluates what you like; what it returns is collected.
     progress : str, optional
-        Label of a progress bar; none is shown without it.
+        Label of a progress bar, or of plain lines where nobody watches; none without it.
+    loss : tuple of two functions, optional
+        ``value, cache = forward(output, labels)`` and ``doutput = backward(cache)``. With a loss
+        of your own, ``labels`` may be any array with one entry an example along the first axis.
+    checkpoint : str, path or Checkpoint, optional
+        A folder of this run, or a :class:`~bncourse.checkpoints.Checkpoint`, which says how often.
+        If there are checkpoints in it, the run goes on from the newest: network, optimizer, order
+        of the examples and history are as they were, whatever they are now. Then ``steps`` counts
+        those before too, and a run that had ended returns at once. Random numbers that ``record``
+        or others draw are saved if they come from ``rng`` or from a layer's generator.
 
     Returns
     -------
-    list
-        What ``record`` returned, in order. A loss that is NaN or infinite does not stop
-        training: a divergence is a result too.
+    History
+        A list of what ``record`` returned, in order, with ``steps``, at which it did, and
+        ``losses``, one for each step. A loss that is NaN or infinite does not stop training: a
+        divergence is a result too.
 
     Raises
     ------
     TypeError, ValueError
-        If ``x`` and ``labels`` do not fit each other, a number is not what it must be, or
-        ``record`` is given without ``every``.
+        If ``x`` and ``labels`` do not fit each other, a number is not what it must be,
+        ``record`` is given without ``every``, or the checkpoint is damaged or of another run.
+    KeyboardInterrupt
+        On Ctrl-C, after the step it came in is whole and a checkpoint, if asked for, is written.
+        A second Ctrl-C does not wait.
     """
-    xp = _check_examples(x, labels)
+    xp = _check_examples(x, labels, classes=loss is CROSS_ENTROPY)
     steps, every = checks.integer("steps", steps), checks.integer("every", every)
     if record is not None and every == 0:
         raise ValueError("every must be at least 1 for record to be called, not 0")
+    _check_loss(loss)
     device = arrays.compat.device(x)
-    order = batches(x.shape[0], batch_size, rng)
-    records = []
+    order, history = Batches(x.shape[0], batch_size, rng), History()
+    settings = {} if checkpoint is None else _settings(optimizer, x, batch_size, rng, loss)
+    run = Run(checkpoint, settings, net=net, optimizer=optimizer, order=order, history=history)
 
     def note(step):
-        if record is not None and (step % every == 0 or step == steps):
-            net.eval()
-            records.append(record(step))
+        due = record is not None and (step % every == 0 or step == steps)
+        if not due or history.steps[-1:] == [step]:  # the latter if a run is resumed at a record
+            return
+        net.eval()
+        try:
+            recorded = record(step)
+        finally:
             net.train()
+        run.check_record(recorded)
+        history.add(step, recorded)
 
     net.train()
-    note(0)
-    for step in tqdm(range(1, steps + 1), desc=progress, disable=not progress, leave=False):
-        chosen = xp.asarray(next(order), device=device)
-        train_step(net, optimizer, xp.take(x, chosen, axis=0), xp.take(labels, chosen, axis=0))
-        note(step)
-    return records
+    run.start(steps, x[:batch_size, ...])
+    with Progress(progress, steps, history.done) as shown, WholeSteps() as hold:
+        try:
+            note(history.done)
+            run.save_if_due(steps)
+            for step in range(history.done + 1, steps + 1):
+                hold.begin()
+                chosen = xp.asarray(next(order), device=device)
+                x_batch, labels_batch = (xp.take(a, chosen, axis=0) for a in (x, labels))
+                value = train_step(net, optimizer, x_batch, labels_batch, loss)
+                history.add_loss(value)
+                hold.end()
+                note(step)
+                shown.advance(value)
+                run.save_if_due(steps)
+        except KeyboardInterrupt:
+            if not hold.inside:  # else the step was broken by a second Ctrl-C
+                run.save()
+            raise
+    return history
 
 
 def accuracy(net, x, labels):
@@ -125,12 +177,34 @@ def accuracy(net, x, labels):
     return float(xp.mean(xp.astype(right, xp.float32)))
 
 
-def _check_examples(x, labels):
+def _settings(optimizer, x, batch_size, rng, loss):
+    """What makes this run another one than the next, and is the same when it is started again."""
+    # A generator may have moved on in the meantime, in a notebook; a seed has not.
+    seed = type(rng).__name__ if isinstance(rng, np.random.Generator) else repr(rng)
+    return optimizer.settings() | {
+        "examples": list(x.shape),
+        "batch_size": int(batch_size),
+        "rng": seed,
+        "loss": _text(loss[0]),
+    }
+
+
+def _check_loss(loss):
+    pair = isinstance(loss, (tuple, list)) and len(loss) == 2 and all(map(callable, loss))
+    if not pair:
+        raise TypeError(
+            "loss must be a pair of functions, (forward, backward), such as "
+            f"training.CROSS_ENTROPY, not {loss!r}"
+        )
+
+
+def _check_examples(x, labels, classes=True):
     """Library of ``x`` and ``labels``, after a look at whether there is one label an example."""
     arrays.check_real("x", x)
     arrays.namespace(labels=labels)
     xp = arrays.namespace(x=x, labels=labels)
-    if x.ndim < 1 or tuple(labels.shape) != (x.shape[0],):
+    entries = tuple(labels.shape) if classes else tuple(labels.shape)[:1]
+    if x.ndim < 1 or entries != (x.shape[0],):
         raise ValueError(
             f"labels must have one entry an example, but x has shape {tuple(x.shape)} and labels "
             f"{tuple(labels.shape)}"

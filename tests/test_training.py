@@ -122,7 +122,7 @@ def test_progress_is_shown_only_on_request(rng, capfd):
     fit(net, SGD(net, 0.1), x, labels, 3, 7)
     assert capfd.readouterr().err == ""
     fit(net, SGD(net, 0.1), x, labels, 3, 7, progress="two nets")
-    assert "two nets" in capfd.readouterr().err
+    assert capfd.readouterr().err.startswith("two nets: 3 of 3 steps in 0 s, loss ")
 
 
 def test_a_divergence_is_a_result_too(rng):
@@ -131,6 +131,62 @@ def test_a_divergence_is_a_result_too(rng):
     with np.errstate(all="ignore"):
         records = fit(net, SGD(net, 1e30), x, labels, 5, 7, 0, 1, lambda step: step)
     assert records == [0, 1, 2, 3, 4, 5] and not np.isfinite(net[0].w).all()
+
+
+def squared_forward(y, t):
+    return np.mean((y - t) ** 2), y - t
+
+
+def squared_backward(cache):
+    return 2 * cache / cache.size
+
+
+def test_another_loss_may_be_given(rng):
+    """Least squares by gradient descent finds the map, and the losses are those of the batches."""
+    x = rng.standard_normal((40, 3))
+    w = rng.standard_normal((3, 2))
+    net = nn.Dense(3, 2, dtype="float64")
+    first = squared_forward(x @ net.w, x @ w)[0]
+    loss = squared_forward, squared_backward
+    history = fit(net, SGD(net, 0.3), x, x @ w, 200, batch_size=40, loss=loss)
+    np.testing.assert_allclose(net.w, w, 1e-6)
+    np.testing.assert_allclose(history.losses[0], first, 1e-12)
+    assert history.losses.shape == (200,) and history.losses[-1] < 1e-12
+    assert np.all(np.diff(history.losses[:50]) < 0)
+
+
+def test_targets_of_another_loss_need_one_entry_an_example(rng):
+    loss = squared_forward, squared_backward
+    with pytest.raises(ValueError, match="labels must have one entry an example"):
+        fit(small_net(), SGD(nn.Tanh(), 0.1), X, np.zeros((3, 3)), 5, 2, loss=loss)
+
+
+@pytest.mark.parametrize("loss", [None, squared_forward, (squared_forward,), (1, 2)])
+def test_a_loss_that_is_no_pair_of_functions_is_told(loss):
+    with pytest.raises(TypeError, match="loss must be a pair of functions"):
+        fit(small_net(), SGD(nn.Tanh(), 0.1), X, T, 5, 2, loss=loss)
+
+
+def test_the_history_holds_records_steps_and_losses(rng):
+    x, labels = problem(rng)
+    net = small_net()
+    history = fit(net, SGD(net, 0.1), x, labels, 5, 7, 0, 2, lambda step: 10 * step)
+    again = small_net()
+    losses = [
+        train_step(again, optimizer, x[chosen], labels[chosen])
+        for optimizer in [SGD(again, 0.1)]
+        for chosen in itertools.islice(batches(40, 7, 0), 5)
+    ]
+    assert (history, history.steps) == ([0, 20, 40, 50], [0, 2, 4, 5])
+    assert history.losses.tolist() == losses
+
+
+def test_a_failing_record_leaves_training_mode(rng):
+    x, labels = problem(rng)
+    net = small_net()
+    with pytest.raises(ZeroDivisionError):
+        fit(net, SGD(net, 0.1), x, labels, 5, 7, 0, 2, lambda step: 1 / (step - 2))
+    assert net.training and net[1].num_batches_tracked == 2
 
 
 def test_accuracy_is_the_share_that_is_right(place):
