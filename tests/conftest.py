@@ -1,13 +1,13 @@
 """Fixtures of all tests, and settings that make them the same on each run."""
 
-import os
-
-os.environ.setdefault("MPLBACKEND", "Agg")
-
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import settings
 from places import CASES, PLACES
+
+# Not by the environment: the kernels of the notebooks would inherit that.
+matplotlib.use("Agg")
 
 settings.register_profile("course", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("course")

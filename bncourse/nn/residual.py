@@ -43,7 +43,7 @@ class Residual(Module):
     Notes
     -----
     Source: He et al. (2016), equations 1 and 2; there is no ReLU after the sum unless you add
-    one. Chapter: *Deep networks*, of the part on theory.
+    one.
     """
 
     def __init__(self, branch, shortcut=None):
