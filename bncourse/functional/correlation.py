@@ -66,7 +66,7 @@ def spread(y, w, stride, padding, groups, size):
     covers is zero.
     """
     mirrored = tuple(k - 1 - p for k, p in zip(w.shape[2:], padding, strict=True))
-    if _mirrors_well(y, w, stride, mirrored, groups, size):
+    if _mirrors_well(w, stride, mirrored, groups):
         # Every shift has its turn: the mirrored weights, sliding over y, give the same sum.
         return correlate(y, _mirrored(w, groups), stride, mirrored, groups)
     xp = arrays.namespace(y=y)
@@ -221,15 +221,12 @@ def _product(a, b, out):
     return out
 
 
-def _mirrors_well(y, w, stride, mirrored, groups, size):
+def _mirrors_well(w, stride, mirrored, groups):
     """Whether :func:`spread` is a :func:`correlate`, and one that moves less memory."""
     if any(s > 1 for s in stride) or min(mirrored) < 0:
         return False
-    whole = tuple(
-        n + 2 * p - k + 1 for n, p, k in zip(y.shape[2:], mirrored, w.shape[2:], strict=True)
-    )
     columns, overlaps = w.shape[0] // groups, w.shape[1] * prod(w.shape[2:-1])
-    return whole == size and (columns <= overlaps or w.shape[-1] == 1)
+    return columns <= overlaps or w.shape[-1] == 1
 
 
 def _mirrored(w, groups):

@@ -22,6 +22,7 @@ CASES = [
     ((2, 3, 5, 4), (2, 3, 1, 1), (1, 1), (1, 2), 1),
     ((2, 2, 4, 3), (3, 2, 2, 3), (1, 1), (4, 5), 1),
     ((1, 2, 7, 5), (3, 2, 7, 5), (1, 1), (0, 0), 1),
+    ((2, 3, 3, 3), (2, 3, 3, 3), (2, 2), (0, 0), 1),
     ((2, 2, 8, 8), (3, 2, 2, 2), (3, 3), (0, 0), 1),
     ((2, 6, 4, 5), (4, 3, 2, 3), (1, 2), (0, 1), 2),
     ((3, 2, 7), (4, 2, 3), (2,), (1,), 1),
@@ -188,11 +189,10 @@ def test_mixed_dtypes_promote_and_gradients_follow_their_argument(rng):
     assert [str(a.dtype) for a in found] == ["float32", "float64", "float32"]
 
 
-def test_float16_is_summed_in_float32(rng):
-    x, w = np.full((1, 64, 9, 9), 64, "float16"), np.full((1, 64, 3, 3), 1 / 64, "float16")
-    x[:, 0, 0, 0] = -64
-    y, _ = F.conv_forward(x, w)
-    assert y.dtype == "float16" and y[0, 0, 0, 0] == 64 * 9 - 2 and (y[0, 0, 1:] == 576).all()
+def test_float16_is_summed_in_float32():
+    w = np.array([2048, 1, 1], "float16").reshape(1, 1, 3, 1)
+    y, _ = F.conv_forward(np.ones((1, 1, 3, 1), "float16"), w)
+    assert y.dtype == "float16" and y.item() == 2050  # in float16, 2048 + 1 is 2048
 
 
 def test_nan_reaches_only_the_windows_that_hold_it(place):
