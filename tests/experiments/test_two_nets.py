@@ -65,6 +65,14 @@ def test_the_network_is_that_of_the_config(norm, depth):
     assert net[0].w.shape == (5, 7) and net.layers[-1].w.shape == (7, 4)
 
 
+@pytest.mark.parametrize(
+    "activation, kind", [("sigmoid", nn.Sigmoid), ("tanh", nn.Tanh), ("relu", nn.ReLU)]
+)
+def test_the_activation_can_be_chosen(activation, kind):
+    net = network(Config(norm=True, hidden=7, activation=activation), n_in=5)
+    assert [type(layer) for layer in net.layers[2::3]] == [kind] * 3
+
+
 def test_both_nets_start_from_the_same_weights():
     a, b = (network(Config(norm=norm)).parameters() for norm in (True, False))
     weights = [[v for name, v in p.items() if name.endswith("w")] for p in (a, b)]
@@ -81,6 +89,7 @@ def test_both_nets_start_from_the_same_weights():
         ({"every": 0}, ValueError, "every must be at least 1, not 0"),
         ({"steps": -1}, ValueError, "steps must be at least 0, not -1"),
         ({"batch_size": 60.0}, TypeError, "batch_size must be a whole number, not 60.0"),
+        ({"activation": "gelu"}, ValueError, "activation must be one of .*relu, not 'gelu'"),
         ({"seed": None}, TypeError, "seed must be a whole number, not None"),
     ],
 )
