@@ -88,7 +88,11 @@ class Moments(NamedTuple):
             # No wider type to hide the rounding of the sum: measure it, and take it out.
             slip = xp.sum(d, axis=axes, keepdims=True) / max(count, 1)
             mean, d = mean + slip, chosen(d - slip)
-        m2 = xp.sum(d * d, axis=axes, keepdims=True)
+        square = d * d
+        m2 = xp.sum(square, axis=axes, keepdims=True)
+        if wide.dtype == x.dtype:  # the same for this sum, unless it has overflowed
+            var = xp.where(xp.isfinite(m2), m2 / max(count, 1), xp.zeros_like(m2))
+            m2 = m2 + xp.sum(chosen(square - var), axis=axes, keepdims=True)
         if not keepdims:
             mean, m2 = xp.squeeze(mean, axis=axes), xp.squeeze(m2, axis=axes)
         return cls(count, mean, m2), d

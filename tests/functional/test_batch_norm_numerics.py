@@ -161,6 +161,19 @@ def test_a_float32_buffer_would_show(rng):
     np.testing.assert_allclose(moments.var, float(var), rtol=1e-12)
 
 
+@pytest.mark.parametrize("name, dtype", [("numpy", "float64"), ("no_float64", "float32")])
+@pytest.mark.parametrize("mean", [0, 1e4])
+def test_many_values_cost_no_digits_where_nothing_is_wider(rng, name, dtype, mean):
+    """A running sum of 65536 squares loses some hundred units in the last place."""
+    place = PLACES[name]
+    x = (rng.standard_normal((65_536, 3)) + mean).astype(dtype)
+    long = x.astype(np.longdouble)
+    d = long - long.mean(axis=0)
+    moments = Moments.of(place.put(x))
+    limit = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(place.get(moments.var), (d * d).mean(axis=0).astype(float), limit)
+
+
 def test_inference_centers_before_it_scales(rng):
     """Folded into x * scale + shift, a float32 at mean 1e4 would lose three digits."""
     place = PLACES["no_float64"]
