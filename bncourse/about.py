@@ -18,6 +18,7 @@ LIBRARIES = {
     "pooch": "",
     "safetensors": "",
     "scikit-learn": "",
+    "threadpoolctl": "",
     "tqdm": "",
     "numba": "fast",
     "cupy": "gpu",

@@ -133,7 +133,7 @@ def fashion_mnist(n_train=None, n_test=None, binary=False, seed=0, dtype="float3
 
     Downloaded once (31 MB). Parameters ``n_train``, ``n_test``, ``binary``, ``seed``, ``dtype``,
     ``images``, what is returned and what is raised are those of :func:`mnist`; the names of the
-    classes are :data:`FASHION_CLASSES`.
+    classes are ``FASHION_CLASSES``.
 
     Notes
     -----

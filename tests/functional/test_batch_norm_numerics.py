@@ -174,6 +174,26 @@ def test_many_values_cost_no_digits_where_nothing_is_wider(rng, name, dtype, mea
     np.testing.assert_allclose(place.get(moments.var), (d * d).mean(axis=0).astype(float), limit)
 
 
+@pytest.mark.parametrize("shape", [(64, 3), (64, 3, 32, 32)], ids=len)
+@pytest.mark.parametrize("dtype, accurate", [("float16", 2e-3), ("float32", 1e-2)])
+def test_a_gradient_that_all_but_cancels_keeps_its_digits(rng, shape, dtype, accurate):
+    """With dy along y, dx is the share of eps alone: small, and not lost in rounding of x_hat."""
+    x = rng.standard_normal(shape).astype(dtype)
+    y, cache = F.batch_norm_forward(x)
+    dx = F.batch_norm_backward(y, cache)[0]
+    assert dx.dtype == x.dtype
+    axes = tuple(a for a in range(x.ndim) if a != 1)
+    long, g = x.astype("float64"), y.astype("float64")
+    d = long - long.mean(axis=axes, keepdims=True)
+    std = np.sqrt((d * d).mean(axis=axes, keepdims=True) + 1e-5)
+    h = d / std
+    mean = g.mean(axis=axes, keepdims=True), (g * h).mean(axis=axes, keepdims=True)
+    expected = (g - mean[0] - h * mean[1]) / std
+    size = np.max(np.abs(expected))
+    assert size < 3e-3
+    assert np.max(np.abs(dx - expected)) < accurate * size
+
+
 def test_inference_centers_before_it_scales(rng):
     """Folded into x * scale + shift, a float32 at mean 1e4 would lose three digits."""
     place = PLACES["no_float64"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bncourse import nn, schedules
-from bncourse.optim import SGD, Adam
+from bncourse import nn
+from bncourse.optim import SGD, Adam, schedules
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; see `make peers`")
 

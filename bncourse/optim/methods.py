@@ -3,7 +3,7 @@
 from math import sqrt
 
 from bncourse import arrays, checks
-from bncourse.optimizer import Optimizer
+from bncourse.optim.optimizer import Optimizer
 
 NORM_AND_BIAS = ("gamma", "beta", "b")
 """For ``exempt``: what is often spared weight decay, scales and shifts of norms, and biases."""
@@ -23,7 +23,7 @@ class SGD(Optimizer):
     Parameters
     ----------
     net, lr, weight_decay, decoupled, exempt
-        As in :class:`~bncourse.optimizer.Optimizer`.
+        As in :class:`~bncourse.optim.Optimizer`.
     momentum : float in [0, 1]
         :math:`\mu`; with 0 there is no :math:`v`, and :math:`\theta \leftarrow \theta - \eta g`.
     nesterov : bool
@@ -78,7 +78,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     net, lr, weight_decay, decoupled, exempt
-        As in :class:`~bncourse.optimizer.Optimizer`.
+        As in :class:`~bncourse.optim.Optimizer`.
     betas : tuple of two floats in [0, 1)
         :math:`\beta_1, \beta_2`.
     eps : float

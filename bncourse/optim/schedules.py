@@ -1,6 +1,6 @@
 """Learning rates that change with the step: an optimizer takes one in place of a number.
 
->>> from bncourse import schedules
+>>> from bncourse.optim import schedules
 >>> from bncourse.optim import SGD
 >>> rate = schedules.warm_up(schedules.cosine(0.1, steps=900), steps=100)
 >>> optimizer = SGD(net, rate, momentum=0.9)      # doctest: +SKIP

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bncourse import progress
-from bncourse.progress import Progress
+from bncourse.training import progress
+from bncourse.training.progress import Progress
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bncourse import arrays, checks
-from bncourse.schedules import _text
+from bncourse.optim.schedules import _text
 
 
 class Optimizer:
@@ -24,14 +24,14 @@ class Optimizer:
         The network whose parameters are changed.
     lr : float or callable
         Learning rate :math:`\eta`, finite and not negative; or a function from the number of
-        steps done to the rate of the next, such as those in :mod:`bncourse.schedules`.
+        steps done to the rate of the next, such as those in :mod:`bncourse.optim.schedules`.
     weight_decay : float
         :math:`\lambda`, finite and not negative.
     decoupled : bool
         Which of the two kinds of weight decay.
     exempt : tuple of str, or callable
         Parameters without weight decay: last parts of dotted names, such as
-        :data:`~bncourse.optim.NORM_AND_BIAS`, or a function that takes the dotted name. None, by
+        ``bncourse.optim.NORM_AND_BIAS``, or a function that takes the dotted name. None, by
         default, as in PyTorch: a rule that nobody asked for would make two scripts with the same
         numbers differ.
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bncourse import schedules
+from bncourse.optim import schedules
 
 
 @pytest.mark.parametrize(

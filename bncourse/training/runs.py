@@ -3,8 +3,8 @@
 import json
 import os
 
-from bncourse.checkpoints import Checkpoint, Snapshot
-from bncourse.history import check_record
+from bncourse.training.checkpoints import Checkpoint, Snapshot
+from bncourse.training.history import check_record
 
 
 class Run:

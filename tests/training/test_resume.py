@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from bncourse import functional as F
-from bncourse import nn, schedules
-from bncourse.checkpoints import Checkpoint
-from bncourse.optim import NORM_AND_BIAS, SGD, Adam
+from bncourse import nn
+from bncourse.optim import NORM_AND_BIAS, SGD, Adam, schedules
 from bncourse.training import fit
+from bncourse.training.checkpoints import Checkpoint
 
 OPTIMIZERS = {
     "sgd": lambda net: SGD(net, 0.1),
@@ -243,6 +243,14 @@ def test_a_checkpoint_that_is_none_is_told():
 # Ctrl-C
 
 
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as at a prompt, even where these tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Pressing(nn.Module):
     """A layer that presses Ctrl-C in the forward pass of one step, and in the backward pass."""
 
@@ -270,7 +278,7 @@ def pressing(step, times=1, **options):
 
 
 @pytest.mark.parametrize("step", [1, 11, 12, STEPS])
-def test_ctrl_c_waits_for_the_step_and_loses_nothing(tmp_path, step):
+def test_ctrl_c_waits_for_the_step_and_loses_nothing(keyboard, tmp_path, step):
     handler = signal.getsignal(signal.SIGINT)
     case, run = pressing(step, checkpoint=tmp_path)
     with pytest.raises(KeyboardInterrupt):
@@ -283,7 +291,7 @@ def test_ctrl_c_waits_for_the_step_and_loses_nothing(tmp_path, step):
     assert again[1]().bits() == whole[1]().bits()
 
 
-def test_ctrl_c_without_a_checkpoint_leaves_a_network_between_two_steps():
+def test_ctrl_c_without_a_checkpoint_leaves_a_network_between_two_steps(keyboard):
     case, run = pressing(5)
     with pytest.raises(KeyboardInterrupt):
         run()
@@ -294,7 +302,7 @@ def test_ctrl_c_without_a_checkpoint_leaves_a_network_between_two_steps():
     assert all(np.array_equal(a, state[name]) for name, a in case.net.state_dict().items())
 
 
-def test_a_second_ctrl_c_does_not_wait_and_saves_no_broken_step(tmp_path):
+def test_a_second_ctrl_c_does_not_wait_and_saves_no_broken_step(keyboard, tmp_path):
     case, run = pressing(11, times=2, checkpoint=Checkpoint(tmp_path, every=4))
     with pytest.raises(KeyboardInterrupt):
         run()
@@ -302,7 +310,7 @@ def test_a_second_ctrl_c_does_not_wait_and_saves_no_broken_step(tmp_path):
     assert Checkpoint(tmp_path).latest().step == 8
 
 
-def test_ctrl_c_in_record_comes_at_once(uninterrupted, tmp_path):
+def test_ctrl_c_in_record_comes_at_once(keyboard, uninterrupted, tmp_path):
     case, record = Case(), Case.record
     went_on = []
 
@@ -344,7 +352,7 @@ SCRIPT = """
 import os, sys, time
 sys.path.insert(0, sys.argv[2])
 from test_resume import Case
-from bncourse.checkpoints import Checkpoint
+from bncourse.training.checkpoints import Checkpoint
 
 case, record = Case("adamw"), Case.record
 def slow(step):

@@ -4,12 +4,12 @@ import numpy as np
 
 from bncourse import arrays, checks
 from bncourse import functional as F
-from bncourse.batches import Batches
-from bncourse.history import History
-from bncourse.interrupts import WholeSteps
-from bncourse.progress import Progress
-from bncourse.runs import Run
-from bncourse.schedules import _text
+from bncourse.optim.schedules import _text
+from bncourse.training.history import History
+from bncourse.training.interrupts import WholeSteps
+from bncourse.training.order import Batches
+from bncourse.training.progress import Progress
+from bncourse.training.runs import Run
 
 CROSS_ENTROPY = (F.softmax_cross_entropy_forward, F.softmax_cross_entropy_backward)
 """The loss of :func:`fit` unless another is given: its value and cache, and its gradient."""
@@ -27,7 +27,7 @@ def batches(n, size, rng):
 
     Returns
     -------
-    bncourse.batches.Batches
+    bncourse.training.Batches
         An iterator of integer arrays of shape (size,).
 
     Raises
@@ -96,7 +96,7 @@ def fit(
         ``value, cache = forward(output, labels)`` and ``doutput = backward(cache)``. With a loss
         of your own, ``labels`` may be any array with one entry an example along the first axis.
     checkpoint : str, path or Checkpoint, optional
-        A folder of this run, or a :class:`~bncourse.checkpoints.Checkpoint`, which says how often.
+        A folder of this run, or a :class:`~bncourse.training.Checkpoint`, which says how often.
         If there are checkpoints in it, the run goes on from the newest: network, optimizer, order
         of the examples and history are as they were, whatever they are now. Then ``steps`` counts
         those before too, and a run that had ended returns at once. Random numbers that ``record``

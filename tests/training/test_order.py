@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bncourse.batches import Batches
+from bncourse.training.order import Batches
 
 
 def test_the_order_is_that_of_the_generator():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bncourse.checkpoints import Checkpoint, Snapshot, load
+from bncourse.training.checkpoints import Checkpoint, Snapshot, load
 
 
 def snapshot(step, seed=0):

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from bncourse.history import History, check_record
+from bncourse.training.history import History, check_record
 
 
 def restored(history):
