@@ -56,7 +56,7 @@ def batch_norm_double_backward(ddx, dy, cache, ddgamma=None, ddbeta=None):
     arrays.check_cache(cache, NormCache, "batch_norm_forward")
     if cache.mask is not None or not cache.centered or set(cache.axes) & set(cache.parameter_axes):
         raise ValueError("cache must be of a batch norm without a mask")
-    wide, dtype = cache.inv_std.dtype, cache.x_hat.dtype
+    wide, dtype = cache.inv_std.dtype, cache.dtype
     xp = arrays.check_upstream(dy, cache.x_hat.shape, cache.x_hat)
     arrays.check_upstream(ddx, cache.x_hat.shape, cache.x_hat)
     u, g, x_hat = (xp.astype(a, wide, copy=False) for a in (ddx, dy, cache.x_hat))

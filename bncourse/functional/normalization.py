@@ -19,7 +19,8 @@ class NormCache(NamedTuple):
     Attributes
     ----------
     x_hat : array
-        Normalized input, in the shape and dtype of ``x``; 0 where masked.
+        Normalized input, in the shape of ``x`` and its dtype, but at least float32: gradients
+        may be small differences of terms that hold it. 0 where masked.
     inv_std : array
         ``1 / sqrt(var + eps)``, shaped to broadcast against ``x``.
     gamma, beta : array or None
@@ -35,6 +36,8 @@ class NormCache(NamedTuple):
         Which values took part, shaped to broadcast against ``x``.
     centered : bool
         Whether the mean was subtracted.
+    dtype : dtype
+        That of ``x``.
     """
 
     x_hat: Any
@@ -46,6 +49,7 @@ class NormCache(NamedTuple):
     parameter_axes: tuple
     mask: Any
     centered: bool
+    dtype: Any
 
 
 def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, centered=True):
@@ -64,7 +68,7 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
         y, x_hat, inv_std, moments = blocks.forward(x, gamma, beta, eps)
         inv_std = inv_std.reshape(-1, *[1] * (x.ndim - 2))[None]
         return y, NormCache(
-            x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered
+            x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered, x.dtype
         )
     if centered:
         moments, d = Moments.centered(x, axes, keepdims=True, mask=mask)
@@ -77,10 +81,12 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
         y = xp.where(mask, y, xp.zeros_like(y))
     # A copy where no parameter made y another array: the caller may change y in place.
     y = xp.astype(y, x.dtype, copy=y is x_hat)
-    x_hat = xp.astype(x_hat, x.dtype, copy=False)
+    x_hat = xp.astype(x_hat, xp.result_type(x.dtype, xp.float32), copy=False)
     kept = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     moments = Moments(moments.count, xp.reshape(moments.mean, kept), xp.reshape(moments.m2, kept))
-    return y, NormCache(x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered)
+    return y, NormCache(
+        x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered, x.dtype
+    )
 
 
 def normalize_backward(dy, cache):
@@ -93,11 +99,11 @@ def normalize_backward(dy, cache):
 
     the means taken over the reduced axes; the first one is left out if the norm does not center.
     """
-    x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered = cache
+    x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered, dtype = cache
     xp = arrays.check_upstream(dy, x_hat.shape, x_hat)
-    wide, dtype = inv_std.dtype, x_hat.dtype
+    wide = inv_std.dtype
     if centered and mask is None and parameter_axes == (1,) and blocks.supports(x_hat, axes):
-        dx, sum_dy, sum_dy_x_hat = blocks.backward(dy, x_hat, inv_std.reshape(-1), gamma)
+        dx, sum_dy, sum_dy_x_hat = blocks.backward(dy, x_hat, inv_std.reshape(-1), gamma, dtype)
         dgamma = None if gamma is None else sum_dy_x_hat.astype(gamma.dtype)
         return dx, dgamma, None if beta is None else sum_dy.astype(beta.dtype)
     dy, x_hat = xp.astype(dy, wide, copy=False), xp.astype(x_hat, wide, copy=False)

@@ -34,7 +34,8 @@ def forward(x, gamma, beta, eps):
     """``y, x_hat, inv_std, moments`` as in the general form; the last two of shape (C,)."""
     maps = x.reshape(*x.shape[:2], -1)
     count = maps.shape[0] * maps.shape[2]
-    y, x_hat = np.empty_like(maps), np.empty_like(maps)
+    y = np.empty_like(maps)
+    x_hat = np.empty(maps.shape, np.result_type(maps, np.float32))
     mean, m2, inv_std = (np.empty(maps.shape[1]) for _ in range(3))
     for c in _blocks(maps):
         d = maps[:, c].astype(np.float64)
@@ -52,13 +53,13 @@ def forward(x, gamma, beta, eps):
     return y.reshape(x.shape), x_hat.reshape(x.shape), inv_std, Moments(count, mean, m2)
 
 
-def backward(dy, x_hat, inv_std, gamma):
-    """``dx, sum of dy, sum of dy * x_hat``; the sums in float64, of shape (C,)."""
+def backward(dy, x_hat, inv_std, gamma, dtype):
+    """``dx`` in ``dtype``, and sums of ``dy`` and of ``dy * x_hat``, in float64, of shape (C,)."""
     maps = x_hat.reshape(*x_hat.shape[:2], -1)
     upstream = dy.reshape(maps.shape)
     count = maps.shape[0] * maps.shape[2]
     scale = inv_std if gamma is None else inv_std * gamma
-    dx = np.empty_like(maps)
+    dx = np.empty(maps.shape, dtype)
     sum_dy, sum_dy_x_hat = np.empty(maps.shape[1]), np.empty(maps.shape[1])
     for c in _blocks(maps):
         g, h = upstream[:, c].astype(np.float64), maps[:, c].astype(np.float64)
