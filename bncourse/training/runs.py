@@ -79,7 +79,7 @@ class Run:
         if self.checkpoint is None or self._saved == self.history.done:
             return
         step = self.history.done
-        if self._saved is None or step % self.checkpoint.every == 0 or step == steps:
+        if step % self.checkpoint.every == 0 or step == steps:
             self.save()
 
     def check_record(self, record):

@@ -189,7 +189,7 @@ def other_data(case):
 
 
 def other_network(case):
-    case.net = nn.Sequential(nn.Dense(5, 2))
+    case.net = nn.Sequential(nn.BatchNorm(5), nn.Dense(5, 2))
     case.optimizer = OPTIMIZERS["momentum"](case.net)
 
 
@@ -226,12 +226,15 @@ def test_fewer_steps_than_were_done_are_told(tmp_path):
         Case().fit(9, checkpoint=tmp_path)
 
 
-def test_a_record_that_cannot_be_saved_is_told_before_any_step(tmp_path):
+@pytest.mark.parametrize("at", [0, EVERY])
+def test_a_record_that_cannot_be_saved_is_told_at_once(tmp_path, at):
     case = Case()
-    case.record = lambda step: {1, 2}
+    case.record = lambda step: {1, 2} if step >= at else None
     with pytest.raises(TypeError, match="what record returns is saved in the checkpoint"):
         case.fit(checkpoint=tmp_path)
-    assert case.optimizer.steps == 0
+    assert case.optimizer.steps == at
+    case = Case()
+    case.record = lambda step: {1, 2}
     assert case.fit(2).history[0] == {1, 2}
 
 
