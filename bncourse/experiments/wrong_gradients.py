@@ -59,11 +59,14 @@ class Drift:
         Mean size of the biases before the batch norm. Their true gradient is 0.
     length : numpy.ndarray, shape (steps,)
         Mean length of the weights of a unit before the batch norm, relative to its start.
+    gamma : numpy.ndarray, shape (steps,)
+        Mean gamma of the batch norm. It starts at 1.
     """
 
     loss: np.ndarray
     bias: np.ndarray
     length: np.ndarray
+    gamma: np.ndarray
 
 
 def run(data, mean_path=1.0, variance_path=1.0, steps=200, seed=0, lr=0.3, hidden=32):
@@ -90,10 +93,11 @@ def run(data, mean_path=1.0, variance_path=1.0, steps=200, seed=0, lr=0.3, hidde
     last = nn.Dense(hidden, 10, rng=rng, dtype="float64")
     net = nn.Sequential(first, norm, nn.Tanh(), last)
     optimizer, order = SGD(net, lr), batches(len(data.x_train), 60, rng)
-    loss, bias, length = np.empty((3, checks.integer("steps", steps, 1)))
+    loss, bias, length, gamma = np.empty((4, checks.integer("steps", steps, 1)))
     for k in range(steps):
         chosen = next(order)
         bias[k] = np.abs(first.b).mean()
         length[k] = np.linalg.norm(first.w, axis=0).mean()
+        gamma[k] = norm.gamma.mean()
         loss[k] = train_step(net, optimizer, data.x_train[chosen], data.y_train[chosen])
-    return Drift(loss, bias, length / length[0])
+    return Drift(loss, bias, length / length[0], gamma)

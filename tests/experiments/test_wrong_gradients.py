@@ -43,6 +43,7 @@ def test_the_right_gradient_moves_no_bias_and_hardly_any_length():
     assert 1 < right.length[-1] < 1.02 < no_variance.length[-1] < constants.length[-1]
     for drift in (right, no_variance, constants):
         assert drift.loss[-10:].mean() < 0.3 * drift.loss[0]
+        assert drift.gamma[0] == 1 < drift.gamma[-1]
 
 
 @pytest.mark.parametrize(
