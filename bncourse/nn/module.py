@@ -112,7 +112,7 @@ class Module:
             held = {n: getattr(module, n) for n in names} | module.extra_state()
             for name, value in held.items():
                 if value is not None:
-                    state[prefix + name] = np.array(arrays.to(value, "numpy"))
+                    state[prefix + name] = np.array(arrays.to(value, "numpy"), order="C")
         return state
 
     def load_state_dict(self, state):

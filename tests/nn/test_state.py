@@ -104,6 +104,12 @@ def test_a_file_brings_everything_back(trained, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
 
 
+def test_a_file_does_not_mind_the_memory_order_of_a_weight(trained, tmp_path):
+    trained[0].w = np.asfortranarray(trained[0].w)  # as a transposed array is
+    nn.save_file(trained, tmp_path / "net.safetensors")
+    assert same(nn.load_into(network(seed=4), tmp_path / "net.safetensors"), trained)
+
+
 def test_a_cut_or_foreign_file_is_refused_by_name(trained, tmp_path):
     path = tmp_path / "net.safetensors"
     nn.save_file(trained, path)
