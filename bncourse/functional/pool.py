@@ -132,10 +132,7 @@ def max_pool_backward(dy, cache):
     index, dtype, size, kernel, stride, padding = cache
     xp = arrays.check_upstream(dy, index.shape, index)
     dy = xp.astype(dy, dtype, copy=False)
-    parts = (
-        (offset, keep(dy, index == k)) for k, offset in enumerate(product(*map(range, kernel)))
-    )
-    return _lay_back(dy, parts, size, kernel, stride, padding)
+    return _lay_back(dy, size, kernel, stride, padding, index)
 
 
 def avg_pool_forward(x, kernel, stride=None, padding=0):
@@ -191,8 +188,7 @@ def avg_pool_backward(dy, cache):
     shape = (*x.shape[:2], *counts(x.shape, kernel, stride, padding))
     xp = arrays.check_upstream(dy, shape, x)
     part = xp.astype(dy, xp.result_type(x.dtype, xp.float32), copy=False) / prod(kernel)
-    parts = ((offset, part) for offset in product(*map(range, kernel)))
-    dx = _lay_back(part, parts, tuple(x.shape[2:]), kernel, stride, padding)
+    dx = _lay_back(part, tuple(x.shape[2:]), kernel, stride, padding)
     return xp.astype(dx, x.dtype, copy=False)
 
 
@@ -263,17 +259,22 @@ def _options(x, kernel, stride, padding):
     return xp, kernel, stride, padding
 
 
-def _lay_back(dy, parts, size, kernel, stride, padding):
-    """Sum of ``parts``, each laid where its offset says, in an array of spatial shape ``size``."""
+def _lay_back(dy, size, kernel, stride, padding, index=None):
+    """Each element of ``dy`` on its whole window, or on the element of it that ``index`` names.
+
+    The result has spatial shape ``size``; where windows overlap, it is the sum.
+    """
     xp = arrays.namespace(dy=dy)
     framed = tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
     apart = all(s >= k for s, k in zip(stride, kernel, strict=True))
     device = arrays.compat.device(dy)
     dx = xp.zeros((*dy.shape[:2], *framed), dtype=dy.dtype, device=device)
-    for offset, part in parts:
+    for k, offset in enumerate(product(*map(range, kernel))):
         here = at(offset, stride, dy.shape[2:])
-        if apart:  # nothing to add to
-            dx[here] = part
-        else:
-            dx[here] += part
+        if not apart:
+            dx[here] += dy if index is None else keep(dy, index == k)
+        elif index is None:
+            dx[here] = dy
+        else:  # nothing to add to
+            keep(dy, index == k, out=dx[here])
     return dx[inner(padding, size)]

@@ -12,6 +12,10 @@ def test_what_is_masked_is_zero_even_if_it_was_nan(home, rng):
     assert str(found.dtype) == dtype
     assert np.array_equal(found, np.where(mask, x, 0), equal_nan=True)
     assert not np.signbit(found[~mask]).any()
+    room = place.put(np.ones((10, 6)), dtype)
+    keep(place.put(x), place.put(mask), out=room[::2, ...])
+    assert np.array_equal(place.get(room)[::2], found, equal_nan=True)
+    assert (place.get(room)[1::2] == 1).all()
 
 
 def test_any_layout_and_width_of_a_float(rng):

@@ -1,0 +1,242 @@
+"""How fast a small convolutional network trains, beside PyTorch on the same CPU.
+
+Conv 3x3x16, batch norm, ReLU, conv 3x3x32, batch norm, ReLU, max pooling, dense; images of
+1x28x28 in batches of 64; float32; plain SGD. Both train in one process, step by step in turn, so
+that whatever else the machine does hits both alike. A process has one number of threads, so each
+number runs in a process of its own.
+
+    python benchmarks/conv_net.py                     # 1 and 2 threads, prints a table
+    python benchmarks/conv_net.py --record            # and writes benchmarks/results/conv_net.json
+
+Needs the extra 'peers'.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+RESULT = Path(__file__).parent / "results" / "conv_net.json"
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def our_step(rng):
+    """A function that trains ours by one step, and the layers to time apart."""
+    from bncourse import functional as F
+    from bncourse import nn
+    from bncourse.optim import SGD
+
+    layers = {
+        "conv 1": nn.Conv2d(1, 16, 3, padding=1, bias=False, rng=1),
+        "norm 1": nn.BatchNorm(16),
+        "relu 1": nn.ReLU(),
+        "conv 2": nn.Conv2d(16, 32, 3, padding=1, bias=False, rng=2),
+        "norm 2": nn.BatchNorm(32),
+        "relu 2": nn.ReLU(),
+        "pool": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+        "dense": nn.Dense(32 * 14 * 14, 10, rng=3),
+    }
+    net = nn.Sequential(*layers.values())
+    optimizer = SGD(net, 0.05)
+    x = rng.standard_normal((64, 1, 28, 28)).astype("float32")
+    labels = rng.integers(10, size=64)
+
+    def step():
+        logits, cache = net.forward(x)
+        loss, loss_cache = F.softmax_cross_entropy_forward(logits, labels)
+        net.zero_grad()
+        net.backward(F.softmax_cross_entropy_backward(loss_cache), cache)
+        optimizer.step()
+        return float(loss)
+
+    return step, layers, x
+
+
+def their_step(layers, x):
+    """The same for PyTorch, from the same parameters."""
+    import torch
+    from torch import nn
+
+    theirs = {
+        "conv 1": nn.Conv2d(1, 16, 3, padding=1, bias=False),
+        "norm 1": nn.BatchNorm2d(16),
+        "relu 1": nn.ReLU(),
+        "conv 2": nn.Conv2d(16, 32, 3, padding=1, bias=False),
+        "norm 2": nn.BatchNorm2d(32),
+        "relu 2": nn.ReLU(),
+        "pool": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+        "dense": nn.Linear(32 * 14 * 14, 10),
+    }
+    net = nn.Sequential(*theirs.values())
+    with torch.no_grad():
+        for name in ("conv 1", "conv 2"):
+            theirs[name].weight.copy_(torch.from_numpy(layers[name].w))
+        theirs["dense"].weight.copy_(torch.from_numpy(layers["dense"].w.T))
+        theirs["dense"].bias.zero_()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    x = torch.from_numpy(x)
+    labels = torch.zeros(64, dtype=torch.long)
+
+    def step(targets=labels):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), targets)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step, theirs, x
+
+
+def layer_steps(ours, theirs, x, tx):
+    """For each layer, forward and backward of both, on what reaches it in the network."""
+    import numpy as np
+    import torch
+
+    pairs = {}
+    for name, layer in ours.items():
+        y, _ = layer.forward(x)
+        dy = np.ones_like(y) / 1000
+        given = tx.detach().clone().requires_grad_(name != "conv 1")
+        tdy = torch.from_numpy(dy)
+
+        def our_layer(layer=layer, x=x, dy=dy):
+            layer.zero_grad()
+            layer.backward(dy, layer.forward(x)[1])
+
+        def their_layer(layer=theirs[name], given=given, tdy=tdy):
+            layer.zero_grad()
+            given.grad = None
+            out = layer(given)
+            out.backward(tdy)
+
+        pairs[name] = our_layer, their_layer
+        x, tx = y, theirs[name](tx)
+    return pairs
+
+
+def quartiles(values):
+    import numpy as np
+
+    return [round(float(v), 3) for v in np.quantile(values, [0.25, 0.5, 0.75])]
+
+
+def race(ours, theirs, repeats):
+    """Milliseconds of both, in turn, and the ratio theirs / ours of each pair.
+
+    Beside the time on the clock, that of the processor: it does not count waiting for a core that
+    another process has.
+    """
+    for _ in range(max(3, repeats // 10)):
+        ours(), theirs()
+    clock, cpu = ([], []), ([], [])
+    for i in range(repeats):
+        for which, f in ((0, ours), (1, theirs))[:: 1 if i % 2 else -1]:
+            start = time.perf_counter(), time.process_time()
+            f()
+            clock[which].append(1e3 * (time.perf_counter() - start[0]))
+            cpu[which].append(1e3 * (time.process_time() - start[1]))
+    result = {}
+    for name, (mine, other) in (("", clock), ("cpu_", cpu)):
+        ratios = [b / max(a, 1e-6) for a, b in zip(mine, other, strict=True)]
+        result[f"{name}ratio"] = quartiles(ratios)
+        result[f"{name}ours_ms"] = quartiles(mine)
+        result[f"{name}torch_ms"] = quartiles(other)
+    return result
+
+
+def measure(threads, repeats):
+    """One process's part of the result."""
+    import numpy as np
+    import torch
+
+    torch.set_num_threads(threads)
+    rng = np.random.default_rng(0)
+    ours, layers, x = our_step(rng)
+    theirs, their_layers, tx = their_step(layers, x)
+    labels = torch.from_numpy(np.random.default_rng(0).integers(10, size=64))
+    result = {"step": race(ours, lambda: theirs(labels), repeats)}
+    pairs = layer_steps(layers, their_layers, x, tx)
+    result["layers"] = {name: race(*pair, max(5, repeats // 3)) for name, pair in pairs.items()}
+    return result
+
+
+def machine():
+    """What the figures depend on."""
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [s for s in cpuinfo.read_text().splitlines() if s.startswith("model name")]
+        model = names[0].split(":")[1].strip() if names else model
+    versions = {"python": platform.python_version()}
+    for name in ("numpy", "torch", "numba"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    load = os.getloadavg() if hasattr(os, "getloadavg") else None
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "load_before": load and [round(v, 2) for v in load],
+        "versions": versions,
+        "date": date.today().isoformat(),
+    }
+
+
+def show(result):
+    """The table: ratios first; above 1, ours is faster."""
+    where = result["machine"]
+    print(f"{where['cpu']}, {where['cores']} cores, load {where['load_before']}, {where['date']}")
+    print("torch's time / ours (above 1 ours is faster): median and quartiles, medians in ms,")
+    print("and the same ratio in processor time")
+    for threads, found in result["threads"].items():
+        for name, row in {"whole step": found["step"], **found["layers"]}.items():
+            low, middle, high = row["ratio"]
+            print(
+                f"  {threads} thread(s)  {name:10s}  {middle:5.2f}  ({low:.2f} to {high:.2f})"
+                f"  ours {row['ours_ms'][1]:8.2f}  torch {row['torch_ms'][1]:8.2f}"
+                f"  processor {row['cpu_ratio'][1]:5.2f}"
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--record", action="store_true", help=f"write {RESULT.name}")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if find_spec("torch") is None:
+        sys.exit("PyTorch is not installed: it is what we compare with; see the extra 'peers'")
+    if options.worker:
+        print(json.dumps(measure(options.worker, options.repeats)))
+        return
+    result = {"what": "training step of a small convolutional network", "machine": machine()}
+    result |= {"repeats": options.repeats, "threads": {}}
+    for threads in options.threads:
+        command = [sys.executable, __file__, "--worker", str(threads)]
+        done = subprocess.run(
+            [*command, "--repeats", str(options.repeats)],
+            env=os.environ | dict.fromkeys(THREADS, str(threads)),
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
+        result["threads"][str(threads)] = json.loads(done.stdout)
+    show(result)
+    if options.record:
+        RESULT.parent.mkdir(exist_ok=True)
+        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
