@@ -8,7 +8,10 @@
 One file a chapter. What an exercise knows of wrong answers are functions that give them.
 """
 
-from bncourse.exercises.exercise import Exercise, Mistake, Quantity, Report
+from bncourse.exercises.exercise import Exercise
+from bncourse.exercises.mistake import Mistake
+from bncourse.exercises.quantity import Quantity
+from bncourse.exercises.report import Report
 from bncourse.exercises.transform_backward import (
     backward,
     backward_by_hand,

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from bncourse.exercises.exercise import Exercise, Mistake, Quantity
+from bncourse.exercises.exercise import Exercise
+from bncourse.exercises.mistake import Mistake
+from bncourse.exercises.quantity import Quantity
 
 
 def _normalize(x, gamma, beta, eps, axis=0, ddof=0):

@@ -6,7 +6,9 @@ import math
 import numpy as np
 
 from bncourse import nn
-from bncourse.exercises.exercise import Exercise, Mistake, Quantity
+from bncourse.exercises.exercise import Exercise
+from bncourse.exercises.mistake import Mistake
+from bncourse.exercises.quantity import Quantity
 
 
 def _softmax(scores, axis=1):

@@ -94,7 +94,7 @@ def test_changing_an_input_is_told_and_names_it():
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda x, s: x - x.mean(0) + s, "1 values come back"),
+        (lambda x, s: x - x.mean(0) + s, "one value comes back; return two: centered, total."),
         (lambda x, s: (x[0], x.sum(0)), "centered has shape"),
         (lambda x, s: (x + 0j, x.sum(0)), "centered holds complex128"),
         (lambda x, s: ("a", "b"), "centered has shape"),

@@ -1,0 +1,65 @@
+"""A number that the learner works out by hand."""
+
+from dataclasses import dataclass, field
+
+from bncourse.exercises.hints import Hinted
+from bncourse.exercises.report import Report, Text, wrapped
+
+
+@dataclass
+class Quantity(Hinted):
+    """A number that the learner works out by hand.
+
+    Attributes
+    ----------
+    question : str
+    answer : float
+    mistakes : tuple of Mistake
+    hints : tuple of str
+    working : str
+        How the answer comes about; shown by :meth:`solution`.
+    tolerance : float
+        Relative.
+    absolute : float
+        Tolerance that is left where the answer is near 0, in the units of the answer. The
+        default suits numbers of order one.
+    """
+
+    question: str
+    answer: float
+    mistakes: tuple = ()
+    hints: tuple = ()
+    working: str = ""
+    tolerance: float = 5e-3
+    absolute: float = 1e-3
+    _given: int = field(default=0, repr=False)
+
+    def solution(self):
+        """The working, and the number it leads to."""
+        return Text(wrapped(self.working))
+
+    def check(self, value):
+        """Compare a number, ``value``, with the answer.
+
+        ``None`` and ``...`` mean "not attempted".
+
+        Returns
+        -------
+        Report
+        """
+        if value is None or value is ...:
+            return Report(False, "not attempted", "Not attempted yet.")
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            return Report(False, "wrong form", f"A number is needed, not {type(value).__name__}.")
+        if self._near(value, self.answer):
+            return Report(True, "right", f"Right. {self.working}")
+        for mistake in self.mistakes:
+            if self._near(value, mistake.wrong):
+                message = f"Not yet: {mistake.name}. {mistake.why}"
+                return Report(False, "known mistake", message, (mistake.name,))
+        return Report(False, "unknown mistake", "Not yet. hint() takes you one step further.")
+
+    def _near(self, a, b):
+        return abs(a - b) <= max(self.tolerance * abs(b), self.absolute)

@@ -1,0 +1,26 @@
+"""An exception of the learner's function, shown with the learner's own line."""
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+INSTALLED = {"site-packages", "dist-packages"}
+
+
+def raised(error):
+    """The error in words, and the last line of the learner's own code on the way to it."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the checker's
+    own = [frame for frame in frames if _is_the_learners(frame.filename)] or frames[:1]
+    where = f" in {own[-1].name}, at: {own[-1].line}" if own and own[-1].line else ""
+    return f"Not yet: your function raises {type(error).__name__}{where}\n{error}"
+
+
+def _is_the_learners(filename):
+    if filename.startswith(("<frozen", "<__array_function__")):
+        return False
+    path = Path(filename)
+    if INSTALLED & set(path.parts):
+        return False
+    return not any(path.is_relative_to(folder) for folder in (PACKAGE, LIBRARY))

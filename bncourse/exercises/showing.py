@@ -1,0 +1,73 @@
+"""How an input and two outputs that differ are written down, so that the difference is seen."""
+
+import numpy as np
+
+LARGEST = 20  # entries of an array that is shown in full
+
+
+def difference(name, yours, wanted, arguments):
+    """Lines that show the input, and the output ``name`` where it is not what is wanted.
+
+    Parameters
+    ----------
+    name : str
+    yours, wanted : numpy.ndarray
+    arguments : dict
+        By name, what the function was given.
+    """
+    yours, wanted = np.asarray(yours), np.asarray(wanted)
+    index = _worst(yours, wanted)
+    lines = [f"  {_argument(a, value, index)}" for a, value in arguments.items()]
+    if wanted.ndim <= 2 and wanted.size <= LARGEST and _seen(yours, wanted):
+        return [
+            *lines,
+            f"  yours:  {name} = {_digits(yours)}",
+            f"  wanted: {name} = {_digits(wanted)}",
+        ]
+    entry = f"{name}[{', '.join(map(str, index))}]" if index else name
+    a, b = _told_apart(float(yours[index]), float(wanted[index]))
+    note = "  where the two differ most:"
+    return [*lines, note, f"  yours:  {entry} = {a}", f"  wanted: {entry} = {b}"]
+
+
+def _worst(yours, wanted):
+    """Index of the largest difference; what is not finite on one side only is the largest."""
+    finite = np.isfinite(yours), np.isfinite(wanted)
+    with np.errstate(all="ignore"):
+        gap = np.abs(yours.astype(float) - wanted.astype(float))
+    gap = np.where(finite[0] & finite[1], gap, np.where(finite[0] == finite[1], 0.0, np.inf))
+    return tuple(int(i) for i in np.unravel_index(np.argmax(gap), gap.shape))
+
+
+def _argument(name, value, index):
+    array = np.asarray(value)
+    if array.dtype == object:
+        return f"{name} = a {type(value).__name__}"
+    if array.ndim == 0:
+        return f"{name} = {array.item()!r}"
+    if array.ndim > 2 and len(index) > 1 and array[:, index[1]].size <= LARGEST:
+        return f"{name}[:, {index[1]}] = {_digits(array[:, index[1]])}"
+    if array.ndim > 2 or array.size > LARGEST:
+        return f"{name} = an array of shape {array.shape}"
+    return f"{name} = {_digits(array)}"
+
+
+def _seen(yours, wanted):
+    """Whether the digits that are shown differ, and by more than the sign of a zero."""
+    rounded = np.array_equal(np.round(yours, 4), np.round(wanted, 4), equal_nan=True)
+    return not rounded and _digits(yours) != _digits(wanted)
+
+
+def _digits(array):
+    if array.ndim == 0:
+        return repr(array.item())
+    with np.printoptions(precision=4, suppress=True):
+        return np.array2string(array, separator=", ").replace("\n", "")
+
+
+def _told_apart(a, b):
+    """Two numbers with one digit more than it takes to see that they differ, 4 at least."""
+    for digits in range(3, 17):
+        if f"{a:.{digits}g}" != f"{b:.{digits}g}":
+            break
+    return f"{a:.{digits + 1}g}", f"{b:.{digits + 1}g}"
