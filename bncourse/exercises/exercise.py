@@ -144,6 +144,7 @@ class Exercise(Hinted):
         right = [name for name in self.outputs if name not in wrong]
         lines = [f"Not yet. Right: {', '.join(right)}." if right else "Not yet."]
         found = fewest({m: self._explained(m, wrong, results) for m in self.mistakes})
+        found = dict(sorted(found.items(), key=lambda item: wrong.index(item[1][0])))
         for mistake, names in found.items():
             lines.append(f"{', '.join(names)}: {mistake.name}. {mistake.why}")
         unknown = [name for name in wrong if not any(name in names for names in found.values())]
@@ -154,19 +155,16 @@ class Exercise(Hinted):
 
     def _explained(self, mistake, wrong, results):
         """Those of the ``wrong`` outputs that the mistake gives just so, on every input."""
-        with np.errstate(all="ignore"):
-            made = [_tuple(mistake.wrong(*case)) for case, _, _ in results]
-        explained = []
-        for name in wrong:
-            k = self.outputs.index(name)
-            rows = [
-                (m[k], got[k], want[k]) for m, (_, got, want) in zip(made, results, strict=True)
-            ]
-            if all(self._agree(got, m) for m, got, _ in rows) and any(
-                not self._agree(m, want) for m, _, want in rows
-            ):
-                explained.append(name)
-        return explained
+        places = [self.outputs.index(name) for name in wrong]
+        differing = set()  # a mistake that does not show on these inputs explains nothing
+        for case, got, want in results:
+            with np.errstate(all="ignore"):
+                made = _tuple(mistake.wrong(*case))
+            places = [k for k in places if self._agree(got[k], made[k])]
+            if not places:
+                return []
+            differing |= {k for k in places if not self._agree(made[k], want[k])}
+        return [self.outputs[k] for k in places if k in differing]
 
     def _agree(self, a, b):
         if not np.array_equal(np.isfinite(a), np.isfinite(b)):

@@ -3,8 +3,10 @@
 import numpy as np
 
 from bncourse.exercises.exercise import Exercise
+from bncourse.exercises.inputs import columns, scales
 from bncourse.exercises.mistake import Mistake
 from bncourse.exercises.quantity import Quantity
+from bncourse.exercises.roots import wrong_roots
 
 
 def _reference(dy, x, gamma, beta, eps):
@@ -27,14 +29,15 @@ def _forward(x, eps, ddof=0):
 def _weighed(mean=-1.0, var=-1.0, scale=None):
     """``dx`` with other weights for the mean path and the variance path, or another factor.
 
-    Each is a number or a function: of the batch size, or of gamma and s.
+    Each is a number or a function: the weights of the batch size and gamma, the factor of gamma
+    and s.
     """
 
     def wrong(dy, x, gamma, beta, eps):
         _, dgamma, dbeta = _reference(dy, x, gamma, beta, eps)
         _, s, x_hat = _forward(x, eps)
         m = len(x)
-        b, c = (w(m) if callable(w) else w for w in (mean, var))
+        b, c = (w(m, gamma) if callable(w) else w for w in (mean, var))
         factor = scale(gamma, s) if scale else gamma / s
         dx = factor * (dy + b * dy.mean(0) + c * x_hat * (dy * x_hat).mean(0))
         return dx, dgamma, dbeta
@@ -50,6 +53,25 @@ def _instead_of_x_hat(stand_in):
         z = stand_in(x, d, gamma * x_hat + beta)
         dx = gamma / s * (dy - dy.mean(0) - z * (dy * z).mean(0))
         return dx, (dy * z).sum(0), dy.sum(0)
+
+    return wrong
+
+
+def _once(dy, x, gamma, beta, eps):
+    """``x - mean`` for ``x_hat`` in ``dgamma``, and with it in one place of ``dx``."""
+    d, s, x_hat = _forward(x, eps)
+    dgamma = (dy * d).sum(0)
+    return gamma / s * (dy - dy.mean(0) - x_hat * dgamma / len(x)), dgamma, dy.sum(0)
+
+
+def _with_root(root):
+    """All three gradients by the right formulas, with a wrong ``s`` in them."""
+
+    def wrong(dy, x, gamma, beta, eps):
+        s = root(x.var(axis=0), eps)
+        x_hat = (x - x.mean(axis=0)) / s
+        dx = gamma / s * (dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0))
+        return dx, (dy * x_hat).sum(0), dy.sum(0)
 
     return wrong
 
@@ -86,9 +108,8 @@ def _tables(rng):
     """Tables from tiny to small; the large eps tells the ways of losing it apart."""
     cases = []
     for (n, d), eps in (((3, 2), 1e-5), ((8, 5), 0.5), ((20, 4), 1e-5)):
-        x = rng.normal(rng.normal(0, 2, d), rng.uniform(0.5, 3, d), (n, d))
         dy = rng.normal(rng.normal(0, 1, d), 1, (n, d))
-        cases.append((dy, x, rng.uniform(0.5, 2, d), rng.normal(0, 1, d), eps))
+        cases.append((dy, columns(rng, n, d), scales(rng, d), rng.normal(0, 1, d), eps))
     return cases
 
 
@@ -141,7 +162,7 @@ backward = Exercise(
         ),
         Mistake(
             "the path through the variance is divided by m - 1",
-            _weighed(var=lambda m: -m / (m - 1)),
+            _weighed(var=lambda m, gamma: -m / (m - 1)),
             "The forward pass divides by m, so its gradient does too.",
         ),
         Mistake(
@@ -151,28 +172,51 @@ backward = Exercise(
         ),
         Mistake(
             "1/m is missing in both paths",
-            _weighed(mean=lambda m: -m, var=lambda m: -m),
+            _weighed(mean=lambda m, gamma: -m, var=lambda m, gamma: -m),
             "Sums where means are needed: a mean going forward spreads 1/m going back.",
         ),
         Mistake(
             "1/m is missing in the path through the mean",
-            _weighed(mean=lambda m: -m),
+            _weighed(mean=lambda m, gamma: -m),
             "mu is a mean, so each x_i gets 1/m of its gradient.",
         ),
         Mistake(
             "1/m is missing in the path through the variance",
-            _weighed(var=lambda m: -m),
+            _weighed(var=lambda m, gamma: -m),
             "The variance is a mean of squares, so each d_i gets 2 d_i / m of its gradient.",
         ),
         Mistake(
             "it is divided by m twice",
-            _weighed(mean=lambda m: -1 / m, var=lambda m: -1 / m),
+            _weighed(mean=lambda m, gamma: -1 / m, var=lambda m, gamma: -1 / m),
             "dbeta and dgamma are sums. Divide them by m once, in dx.",
         ),
         Mistake(
             "gamma is missing in dx",
             _weighed(scale=lambda gamma, s: 1 / s),
             "The way back begins with dx_hat = gamma * dy.",
+        ),
+        Mistake(
+            "gamma is missing in the path through the variance",
+            _weighed(var=lambda m, gamma: -1 / gamma),
+            "All three terms of dx carry gamma: put it in front of the bracket. dgamma is a sum "
+            "of dy * x_hat, not of dx_hat * x_hat.",
+        ),
+        Mistake(
+            "gamma is missing in the path through the mean",
+            _weighed(mean=lambda m, gamma: -1 / gamma),
+            "All three terms of dx carry gamma: put it in front of the bracket. dbeta is a sum of "
+            "dy, not of dx_hat.",
+        ),
+        Mistake(
+            "gamma is missing in the paths through the mean and the variance",
+            _weighed(mean=lambda m, gamma: -1 / gamma, var=lambda m, gamma: -1 / gamma),
+            "All three terms of dx carry gamma: put it in front of the bracket. dgamma and dbeta "
+            "are made from dy, not from dx_hat.",
+        ),
+        Mistake(
+            "gamma loses its sign",
+            _weighed(scale=lambda gamma, s: np.abs(gamma) / s),
+            "Nothing keeps gamma positive. Where it is negative, dx turns over.",
         ),
         Mistake(
             "gamma is in dx twice",
@@ -195,6 +239,7 @@ backward = Exercise(
             lambda dy, x, gamma, beta, eps: _reference(dy, x, gamma, beta, 0.0),
             "s is the root of var + eps, going back as going forward.",
         ),
+        *wrong_roots(_with_root),
         Mistake(
             "x stands for x_hat",
             _instead_of_x_hat(lambda x, d, y: x),
@@ -203,7 +248,16 @@ backward = Exercise(
         Mistake(
             "x - mean stands for x_hat",
             _instead_of_x_hat(lambda x, d, y: d),
-            "It is centered, but not yet divided by s.",
+            "It is centered, but not yet divided by s. If dx alone is wrong, there is another "
+            "way to it: in the equation for dvar, (var + eps) has the exponent -1/2 instead of "
+            "-3/2.",
+        ),
+        Mistake(
+            "x - mean stands once for x_hat",
+            _once,
+            "dx has x_hat twice, once inside a sum. One of the two is centered, but not yet "
+            "divided by s. If dx alone is wrong, there is another way to it: in the equation for "
+            "dvar, (var + eps) has the exponent -1 instead of -3/2.",
         ),
         Mistake(
             "y stands for x_hat",
@@ -397,10 +451,10 @@ def _inference(dy, x, gamma, mean, var, eps):
 def _given_statistics(rng):
     cases = []
     for (n, d), eps in (((3, 2), 1e-5), ((8, 5), 0.5), ((20, 4), 1e-5)):
-        x = rng.normal(rng.normal(0, 2, d), rng.uniform(0.5, 3, d), (n, d))
         dy = rng.normal(rng.normal(0, 1, d), 1, (n, d))
-        mean, var = rng.normal(0, 2, d), rng.uniform(0.3, 4, d)
-        cases.append((dy, x, rng.uniform(0.5, 2, d), mean, var, eps))
+        mean, var = rng.normal(0, 2, d), rng.uniform(0.6, 4, d)
+        var[0] = 0.2  # below the large eps, as in the tables
+        cases.append((dy, columns(rng, n, d), scales(rng, d), mean, var, eps))
     return cases
 
 
@@ -426,6 +480,55 @@ backward_inference = Exercise(
             "the statistics of the batch are used",
             lambda dy, x, g, mean, var, eps: _reference(dy, x, g, 0.0, eps),
             "In inference, mean and var are arguments: nothing is taken from the batch.",
+        ),
+        Mistake(
+            "the variance of the batch stands for the given one",
+            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, mean, x.var(0), eps),
+            "In inference, var is an argument: use it, and not x.var(axis=0).",
+        ),
+        Mistake(
+            "the mean of the batch stands for the given one",
+            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, x.mean(0), var, eps),
+            "In inference, mean is an argument: use it, and not x.mean(axis=0).",
+        ),
+        Mistake(
+            "mean and variance of the batch stand for the given ones",
+            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, x.mean(0), x.var(0), eps),
+            "In inference, mean and var are arguments: nothing is taken from the batch.",
+        ),
+        Mistake(
+            "there is a path through the mean",
+            lambda dy, x, g, mean, var, eps: (
+                _inference(dy - dy.mean(0), x, g, mean, var, eps)[:1]
+                + _inference(dy, x, g, mean, var, eps)[1:]
+            ),
+            "The mean of dy is subtracted where mu depends on x. Here the mean is given.",
+        ),
+        Mistake(
+            "it is not divided by s",
+            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, mean, np.ones_like(var), 0.0),
+            "x_hat = (x - mean) / s, so dx = gamma / s * dy, and dgamma is the sum of dy * x_hat.",
+        ),
+        Mistake(
+            "dgamma and dbeta are swapped",
+            lambda dy, x, g, mean, var, eps: (
+                g / np.sqrt(var + eps) * dy,
+                dy.sum(0),
+                (dy * (x - mean) / np.sqrt(var + eps)).sum(0),
+            ),
+            "gamma multiplies x_hat, so its gradient is the sum of dy * x_hat.",
+        ),
+        *wrong_roots(
+            lambda root: (
+                lambda dy, x, g, mean, var, eps: _inference(
+                    dy, x, g, mean, root(var, eps) ** 2, 0.0
+                )
+            )
+        ),
+        Mistake(
+            "gamma loses its sign",
+            lambda dy, x, g, mean, var, eps: _inference(dy, x, np.abs(g), mean, var, eps),
+            "Nothing keeps gamma positive. Where it is negative, dx turns over.",
         ),
         Mistake(
             "gamma is missing in dx",

@@ -3,8 +3,10 @@
 import numpy as np
 
 from bncourse.exercises.exercise import Exercise
+from bncourse.exercises.inputs import columns, scales
 from bncourse.exercises.mistake import Mistake
 from bncourse.exercises.quantity import Quantity
+from bncourse.exercises.roots import wrong_roots
 
 
 def _normalize(x, gamma, beta, eps, axis=0, ddof=0):
@@ -23,8 +25,7 @@ def _tables(rng):
     """Tables from tiny to small; the large eps tells the ways of misplacing it apart."""
     cases = []
     for (n, d), eps in (((3, 2), 1e-5), ((8, 5), 0.5), ((20, 4), 1e-5)):
-        x = rng.normal(rng.normal(0, 2, d), rng.uniform(0.5, 3, d), (n, d))
-        cases.append((x, rng.uniform(0.5, 2, d), rng.normal(0, 1, d), eps))
+        cases.append((columns(rng, n, d), scales(rng, d), rng.normal(0, 1, d), eps))
     return cases
 
 
@@ -51,11 +52,8 @@ forward = Exercise(
             lambda x, g, b, eps: _normalize(x, g, b, eps, axis=None),
             "x.mean() without an axis mixes the features. Each of the D features has its own mean.",
         ),
-        Mistake(
-            "eps is added outside the root",
-            lambda x, g, b, eps: g * (x - x.mean(0)) / (x.std(0) + eps) + b,
-            "It belongs to the variance: sqrt(var + eps), not sqrt(var) + eps. The difference "
-            "shows where the variance is of the order of eps.",
+        *wrong_roots(
+            lambda root: lambda x, g, b, eps: g * (x - x.mean(0)) / root(x.var(0), eps) + b
         ),
         Mistake(
             "eps is missing",
@@ -78,6 +76,24 @@ forward = Exercise(
             "The numerator is x - mean; yours is x.",
         ),
         Mistake(
+            "the sum of the squares stands for their mean",
+            lambda x, g, b, eps: (
+                g * (x - x.mean(0)) / np.sqrt(((x - x.mean(0)) ** 2).sum(0) + eps) + b
+            ),
+            "The variance is the mean of (x - mean)**2: divide the sum by m. With a sum, x_hat "
+            "shrinks as the batch grows.",
+        ),
+        Mistake(
+            "gamma multiplies x alone, and the mean alone is divided",
+            lambda x, g, b, eps: g * x - x.mean(0) / np.sqrt(x.var(0) + eps) + b,
+            "Parentheses: gamma * (x - mean) / s, since / and * bind before -.",
+        ),
+        Mistake(
+            "the mean alone is divided",
+            lambda x, g, b, eps: g * (x - x.mean(0) / np.sqrt(x.var(0) + eps)) + b,
+            "Parentheses: (x - mean) / s, since / binds before -.",
+        ),
+        Mistake(
             "the mean square of x stands for the variance",
             lambda x, g, b, eps: g * (x - x.mean(0)) / np.sqrt((x * x).mean(0) + eps) + b,
             "The variance is the mean of (x - mean)**2, after centering.",
@@ -91,6 +107,11 @@ forward = Exercise(
             "gamma is missing",
             lambda x, g, b, eps: _normalize(x, 1.0, b, eps),
             "What comes back is x_hat + beta. Multiply x_hat by gamma first.",
+        ),
+        Mistake(
+            "gamma loses its sign",
+            lambda x, g, b, eps: _normalize(x, np.abs(g), b, eps),
+            "Nothing keeps gamma positive. Where it is negative, it turns x_hat over.",
         ),
         Mistake(
             "beta is missing",
@@ -119,7 +140,7 @@ forward = Exercise(
         "d = x - x.mean(axis=0), and the variance is the mean of d * d over the same axis.",
         "x_hat = d / np.sqrt(var + eps); NumPy broadcasts gamma and beta along the rows.",
     ),
-    praise="Can you do it so that d is computed only once? And what comes out if N is 1?",
+    praise="Does yours compute x - mean only once? And what comes out if N is 1?",
 )
 
 forward_by_hand = Quantity(
@@ -165,16 +186,25 @@ def _identity(x, eps):
     return np.sqrt(x.var(axis=0) + eps), x.mean(axis=0)
 
 
+def _varied(rng):
+    """Tables where eps counts beside the variance, and one where it hardly does."""
+    faint = columns(rng, 16, 3)
+    faint[:, 0] *= 0.01
+    return [(columns(rng, 4, 2), 1e-5), (faint, 1e-5), (columns(rng, 9, 4), 0.3)]
+
+
 identity = Exercise(
     question="Which gamma and beta give x back? f(x, eps) -> (gamma, beta)",
     reference=_identity,
-    inputs=lambda rng: [
-        (rng.normal(1, 2, (4, 2)), 1e-5),
-        (rng.normal(-1, [0.003, 0.5, 1.0], (16, 3)), 1e-5),
-        (rng.normal(2, 1, (9, 4)), 0.3),
-    ],
+    inputs=_varied,
     outputs=("gamma", "beta"),
     mistakes=(
+        Mistake(
+            "gamma and beta are swapped",
+            lambda x, eps: (x.mean(axis=0), np.sqrt(x.var(axis=0) + eps)),
+            "gamma multiplies x_hat, so it is the spread; beta is added, so it is the mean.",
+        ),
+        *wrong_roots(lambda root: lambda x, eps: (root(x.var(axis=0), eps), x.mean(axis=0))),
         Mistake(
             "gamma is the standard deviation",
             lambda x, eps: (x.std(axis=0), x.mean(axis=0)),
@@ -244,10 +274,14 @@ room = Quantity(
 )
 
 
-def _images(x, gamma, beta, eps, axes=(0, 2, 3)):
+def _root(var, eps):
+    return np.sqrt(var + eps)
+
+
+def _images(x, gamma, beta, eps, axes=(0, 2, 3), ddof=0, root=_root):
     mean = x.mean(axis=axes, keepdims=True)
-    var = x.var(axis=axes, keepdims=True)
-    return gamma[:, None, None] * (x - mean) / np.sqrt(var + eps) + beta[:, None, None]
+    var = x.var(axis=axes, keepdims=True, ddof=ddof)
+    return gamma[:, None, None] * (x - mean) / root(var, eps) + beta[:, None, None]
 
 
 def _reference_images(x, gamma, beta, eps):
@@ -262,8 +296,9 @@ def _batches_of_images(rng):
     # W equals C in each: else a gamma along the wrong axis would not broadcast at all.
     for shape, eps in (((2, 2, 2, 2), 1e-5), ((4, 3, 5, 3), 0.5), ((3, 3, 3, 3), 1e-5)):
         c = shape[1]
-        x = rng.normal(0, 1, shape) * rng.uniform(0.5, 3, (c, 1, 1)) + rng.normal(0, 2, (c, 1, 1))
-        cases.append((x, rng.uniform(0.5, 2, c), rng.normal(0, 1, c), eps))
+        n, _, h, w = shape
+        x = np.moveaxis(columns(rng, n * h * w, c).reshape(n, h, w, c), -1, 1)
+        cases.append((x, scales(rng, c), rng.normal(0, 1, c), eps))
     return cases
 
 
@@ -300,10 +335,64 @@ forward_images = Exercise(
             "Each channel has its own. Keep axis 1.",
         ),
         Mistake(
+            "the last axis is taken for the channels",
+            lambda x, g, b, eps: _normalize(x, g, b, eps, axis=(0, 1, 2)),
+            "Here axis 1 counts the channels. Statistics over (0, 1, 2) are for images with "
+            "channels last, and reshape(-1, C) makes rows of channels only of those: move the "
+            "axis first, np.moveaxis(x, 1, -1), and back at the end.",
+        ),
+        Mistake(
+            "the statistics are those of the last axis",
+            lambda x, g, b, eps: _images(x, g, b, eps, axes=(0, 1, 2)),
+            "Over (0, 1, 2) they are right for images with channels last. Here axis 1 counts the "
+            "channels; sum over (0, 2, 3).",
+        ),
+        Mistake(
             "gamma and beta run along the last axis",
             lambda x, g, b, eps: g * _images(x, np.ones_like(g), np.zeros_like(b), eps) + b,
             "NumPy aligns shapes from the right, so gamma of shape (C,) meets the axis W. "
             "Reshape it to (C, 1, 1).",
+        ),
+        Mistake(
+            "the variance is divided by m - 1",
+            lambda x, g, b, eps: _images(x, g, b, eps, ddof=1),
+            "The transform takes the biased variance, np.var without ddof; m is N H W here.",
+        ),
+        *wrong_roots(lambda root: lambda x, g, b, eps: _images(x, g, b, eps, root=root)),
+        Mistake(
+            "eps is missing",
+            lambda x, g, b, eps: _images(x, g, b, 0.0),
+            "Without it, a constant channel divides zero by zero.",
+        ),
+        Mistake(
+            "the root is missing",
+            lambda x, g, b, eps: _images(x, g, b, eps, root=lambda var, eps: var + eps),
+            "You divide by a variance, which has the squared units of x. Divide by its root.",
+        ),
+        Mistake(
+            "gamma and beta are swapped",
+            lambda x, g, b, eps: _images(x, b, g, eps),
+            "gamma multiplies, beta is added.",
+        ),
+        Mistake(
+            "gamma is missing",
+            lambda x, g, b, eps: _images(x, np.ones_like(g), b, eps),
+            "What comes back is x_hat + beta. Multiply x_hat by gamma first.",
+        ),
+        Mistake(
+            "gamma loses its sign",
+            lambda x, g, b, eps: _images(x, np.abs(g), b, eps),
+            "Nothing keeps gamma positive. Where it is negative, it turns x_hat over.",
+        ),
+        Mistake(
+            "beta is missing",
+            lambda x, g, b, eps: _images(x, g, np.zeros_like(b), eps),
+            "What comes back is gamma * x_hat. Its mean is 0 in each channel; it should be beta.",
+        ),
+        Mistake(
+            "gamma and beta are missing",
+            lambda x, g, b, eps: _images(x, np.ones_like(g), np.zeros_like(b), eps),
+            "What comes back is x_hat. One step of the algorithm is left: gamma * x_hat + beta.",
         ),
     ),
     hints=(

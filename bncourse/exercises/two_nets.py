@@ -138,6 +138,12 @@ def _one_maximum(scores, labels):
     return _overflowing(scores - scores.max(), labels)
 
 
+def _every_row(scores, labels):
+    p = _softmax(scores)
+    p[:, labels] -= 1
+    return p / len(p)
+
+
 def _down_columns(scores, labels):
     return (_softmax(scores, axis=0) - _one_hot(scores, labels)) / len(scores)
 
@@ -199,6 +205,12 @@ logit_gradient = Exercise(
             "it is divided by the number of classes",
             lambda z, t: _logit_gradient(z, t) * len(z) / z.shape[1],
             "scores.shape[0] is the number of images, scores.shape[1] that of classes.",
+        ),
+        Mistake(
+            "the labels of all images are subtracted from every row",
+            _every_row,
+            "p[:, labels] means these columns, in each row. One entry of each row is "
+            "p[np.arange(m), labels].",
         ),
         Mistake(
             "those are the probabilities",
