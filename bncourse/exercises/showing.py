@@ -18,7 +18,7 @@ def difference(name, yours, wanted, arguments):
     yours, wanted = np.asarray(yours), np.asarray(wanted)
     index = _worst(yours, wanted)
     lines = [f"  {_argument(a, value, index)}" for a, value in arguments.items()]
-    if wanted.ndim <= 2 and wanted.size <= LARGEST and _seen(yours, wanted):
+    if wanted.ndim <= 2 and wanted.size <= LARGEST and _seen(yours, wanted, index):
         return [
             *lines,
             f"  yours:  {name} = {_digits(yours)}",
@@ -52,17 +52,17 @@ def _argument(name, value, index):
     return f"{name} = {_digits(array)}"
 
 
-def _seen(yours, wanted):
-    """Whether the digits that are shown differ, and by more than the sign of a zero."""
-    rounded = np.array_equal(np.round(yours, 4), np.round(wanted, 4), equal_nan=True)
-    return not rounded and _digits(yours) != _digits(wanted)
+def _seen(yours, wanted, index):
+    """Whether four decimals show the difference, and by more than a unit of the last."""
+    gap = abs(float(yours[index]) - float(wanted[index]))
+    return not gap < 5e-4 and _digits(yours) != _digits(wanted)
 
 
 def _digits(array):
     if array.ndim == 0:
         return repr(array.item())
     with np.printoptions(precision=4, suppress=True):
-        return np.array2string(array, separator=", ").replace("\n", "")
+        return np.array2string(array, separator=", ").replace("\n", "").replace("  [", " [")
 
 
 def _told_apart(a, b):

@@ -505,6 +505,15 @@ backward_inference = Exercise(
             "The mean of dy is subtracted where mu depends on x. Here the mean is given.",
         ),
         Mistake(
+            "that is the gradient of centering",
+            lambda dy, x, g, mean, var, eps: (
+                dy - dy.mean(0),
+                *_inference(dy, x, g, mean, var, eps)[1:],
+            ),
+            "The mean of dy is subtracted where mu depends on x. Here it is given, and what is "
+            "left is the factor gamma / s.",
+        ),
+        Mistake(
             "it is not divided by s",
             lambda dy, x, g, mean, var, eps: _inference(dy, x, g, mean, np.ones_like(var), 0.0),
             "x_hat = (x - mean) / s, so dx = gamma / s * dy, and dgamma is the sum of dy * x_hat.",
