@@ -18,9 +18,11 @@ def raised(error):
 
 
 def _is_the_learners(filename):
-    if filename.startswith(("<frozen", "<__array_function__")):
+    if filename.startswith("<frozen"):
         return False
     path = Path(filename)
+    if not path.is_absolute():  # <stdin>, <string>, a cell
+        return True
     if INSTALLED & set(path.parts):
         return False
-    return not any(path.is_relative_to(folder) for folder in (PACKAGE, LIBRARY))
+    return not any(path.resolve().is_relative_to(folder) for folder in (PACKAGE, LIBRARY))

@@ -1,8 +1,11 @@
 """The checker itself, on an exercise made for the purpose: two outputs, two known mistakes."""
 
+import json
+
 import numpy as np
 import pytest
 
+from bncourse import functional as F
 from bncourse.exercises import Exercise, Mistake, Report
 
 
@@ -122,3 +125,83 @@ def test_a_notebook_shows_the_message_in_lines_that_fit_a_page():
     assert max(map(len, words.splitlines())) <= 80
     assert array == "  x = " + "1, " * 40
     assert " ".join(words.split()) == "Not yet. " + ("word " * 40).strip()
+
+
+def test_one_array_that_holds_all_outputs_is_taken():
+    exercise = Exercise(
+        question="Smallest and largest of each column.",
+        reference=lambda x: (x.min(axis=0), x.max(axis=0)),
+        inputs=lambda rng: [(rng.normal(0, 1, (4, 3)),)],
+        outputs=("low", "high"),
+    )
+    assert exercise.check(lambda x: np.array([x.min(0), x.max(0)])).passed
+    assert exercise.check(lambda x: [x.min(0), x.max(0)]).passed
+    assert "Right: low" in exercise.check(lambda x: np.array([x.min(0), x.min(0)])).message
+    report = exercise.check(lambda x: x[:2, :2])  # two rows, but not the two outputs
+    assert report.message == "Not yet: one value comes back; return two: low, high."
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda x, s: (), "0 values come back; return two: centered, total."),
+        (lambda x, s: (x, x, x), "3 values come back; return two: centered, total."),
+        (lambda x, s: ([[1.0], [1.0, 2.0]], x.sum(0)), "centered is not an array"),
+    ],
+)
+def test_a_wrong_number_of_values_is_counted(answer, words):
+    report = EXERCISE.check(answer)
+    assert report.outcome == "wrong form" and words in report.message
+
+
+def deep(x, s):
+    return center_and_sum(F.batch_norm_forward(x[:1])[0], s)  # too small a batch, says the package
+
+
+def in_numpy(x, s):
+    return np.linalg.inv(x[:1]), s
+
+
+def by_a_helper(x, s):
+    return raises(x), s
+
+
+def raises(x):
+    raise KeyError("mine")
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (deep, "in deep, at: return center_and_sum(F.batch_norm_forward(x[:1])[0], s)"),
+        (in_numpy, "in in_numpy, at: return np.linalg.inv(x[:1]), s"),
+        (lambda x, s: np.mean(x, axis=7), "np.mean(x, axis=7)"),
+        (lambda x, s: json.loads("{"), 'json.loads("{")'),
+        (by_a_helper, 'in raises, at: raise KeyError("mine")'),
+    ],
+    ids=["the package", "NumPy", "NumPy in a lambda", "the standard library", "a helper"],
+)
+def test_an_exception_from_elsewhere_is_shown_with_the_learners_line(answer, line):
+    report = EXERCISE.check(answer)
+    assert report.outcome == "raised" and line in report.message.splitlines()[0]
+
+
+def test_a_call_that_does_not_fit_has_no_line():
+    report = EXERCISE.check(lambda x: x)
+    assert report.message.startswith("Not yet: your function raises TypeError\n")
+
+
+def test_one_mistake_is_named_where_two_would_do():
+    exercise = Exercise(
+        question="Center the columns, and return the sums of the columns.",
+        reference=center_and_sum,
+        inputs=EXERCISE.inputs,
+        outputs=EXERCISE.outputs,
+        mistakes=(
+            *EXERCISE.mistakes,
+            Mistake("neither", lambda x, s: (x + s, x.mean(axis=0)), "Both."),
+        ),
+    )
+    report = exercise.check(lambda x, s: (x + s, x.mean(axis=0)))
+    assert report.mistakes == ("neither",)
+    assert "centered, total: neither. Both." in report.message

@@ -197,3 +197,130 @@ def test_a_stub_is_not_attempted():
         raise NotImplementedError
 
     assert backward.check(stub).outcome == "not attempted"
+
+
+def by_the_equations(dy, x, gamma, beta, eps, exponent):
+    m, mean, var = len(x), x.mean(0), x.var(0)
+    s = np.sqrt(var + eps)
+    dvar = -0.5 * gamma * (dy * (x - mean)).sum(0) * (var + eps) ** exponent
+    dmean = -(gamma * dy / s).sum(0)
+    dx = gamma * dy / s + dvar * 2 * (x - mean) / m + dmean / m
+    return dx, (dy * (x - mean) / s).sum(0), dy.sum(0)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "name", "words"),
+    [
+        (-0.5, "x - mean stands for x_hat", "exponent -1/2 instead of -3/2"),
+        (-1.0, "x - mean stands once for x_hat", "exponent -1 instead of -3/2"),
+    ],
+)
+def test_a_wrong_exponent_is_named_beside_what_gives_the_same(exponent, name, words):
+    for seed in range(5):
+        report = backward.check(lambda *a: by_the_equations(*a, exponent), seed)
+        assert report.mistakes == (name,)
+        assert words in report.message and "Right: dgamma, dbeta." in report.message
+
+
+def one_line(dy, x, gamma, beta, eps, s=None, a=0, b=0):
+    """Right without options: another ``s``, and the powers of gamma that the terms lack."""
+    s = np.sqrt(x.var(0) + eps) if s is None else s(x, eps)
+    x_hat = (x - x.mean(0)) / s
+    mean, slope = dy.mean(0) * gamma ** (1 - a), (dy * x_hat).mean(0) * gamma ** (1 - b)
+    dx = (gamma * dy - mean - x_hat * slope) / s
+    return dx, (dy * x_hat).sum(0), dy.sum(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"b": 1}, "gamma is missing in the path through the variance"),
+        ({"a": 1}, "gamma is missing in the path through the mean"),
+        ({"a": 1, "b": 1}, "gamma is missing in the paths through the mean and the variance"),
+        ({"s": lambda x, e: x.std(0) + e}, "eps is added outside the root"),
+        ({"s": lambda x, e: np.sqrt(np.maximum(x.var(0), e))}, "eps is taken for a lower bound"),
+        ({"s": lambda x, e: np.sqrt(x.var(0) + e**2)}, "eps is squared"),
+    ],
+)
+def test_backward_names_a_formula_gone_wrong(options, name):
+    for seed in range(5):
+        assert backward.check(one_line, seed).passed
+        assert backward.check(lambda *a: one_line(*a, **options), seed).mistakes == (name,)
+
+
+def test_a_gamma_without_its_sign_does_not_pass():
+    def wrong(dy, x, gamma, beta, eps):
+        dx, dgamma, dbeta = one_line(dy, x, gamma, beta, eps)
+        return dx * np.sqrt(gamma**2) / gamma, dgamma, dbeta
+
+    for seed in range(5):
+        assert backward.check(wrong, seed).mistakes == ("gamma loses its sign",)
+
+
+def inference(dy, x, gamma, mean, var, eps, s=None):
+    s = np.sqrt(var + eps) if s is None else s
+    return gamma / s * dy, (dy * (x - mean) / s).sum(0), dy.sum(0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "name", "outputs"),
+    [
+        (
+            lambda dy, x, g, mean, var, e: inference(dy, x, g, mean, x.var(0), e),
+            "the variance of the batch stands for the given one",
+            "dx, dgamma",
+        ),
+        (
+            lambda dy, x, g, mean, var, e: inference(dy, x, g, x.mean(0), x.var(0), e),
+            "mean and variance of the batch stand for the given ones",
+            "dx, dgamma",
+        ),
+        (
+            lambda dy, x, g, mean, var, e: inference(dy, x, g, x.mean(0), var, e),
+            "the mean of the batch stands for the given one",
+            "dgamma",
+        ),
+        (
+            lambda dy, x, *a: [inference(dy, x, *a)[k] for k in (0, 2, 1)],
+            "dgamma and dbeta are swapped",
+            "dgamma, dbeta",
+        ),
+        (
+            lambda dy, x, g, *a: (g * dy, *inference(dy, x, g, *a)[1:]),
+            "it is not divided by s",
+            "dx",
+        ),
+        (
+            lambda dy, *a: (inference(dy - dy.mean(0), *a)[0], *inference(dy, *a)[1:]),
+            "there is a path through the mean",
+            "dx",
+        ),
+        (
+            lambda dy, *a: (dy - dy.mean(0), *inference(dy, *a)[1:]),
+            "that is the gradient of centering",
+            "dx",
+        ),
+        (
+            lambda dy, x, g, mean, var, e: inference(dy, x, g, mean, var, e, var**0.5 + e),
+            "eps is added outside the root",
+            "dx, dgamma",
+        ),
+        (
+            lambda dy, x, g, mean, var, e: inference(
+                dy, x, g, mean, var, e, np.sqrt(np.maximum(var, e))
+            ),
+            "eps is taken for a lower bound",
+            "dx, dgamma",
+        ),
+        (
+            lambda dy, x, g, *a: inference(dy, x, np.abs(g), *a),
+            "gamma loses its sign",
+            "dx",
+        ),
+    ],
+)
+def test_inference_names_one_mistake_and_all_that_it_spoils(answer, name, outputs):
+    for seed in range(5):
+        report = backward_inference.check(answer, seed)
+        assert report.mistakes == (name,)
+        assert f"\n{outputs}: {name}. " in report.message

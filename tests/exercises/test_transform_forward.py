@@ -87,3 +87,113 @@ def test_forward_images_takes_any_style(answer):
 def test_identity_takes_any_style(answer):
     for seed in range(10):
         assert identity.check(answer, seed).passed
+
+
+LOWER_BOUND, OUTSIDE, SQUARED = (
+    "eps is taken for a lower bound",
+    "eps is added outside the root",
+    "eps is squared",
+)
+
+
+@pytest.mark.parametrize(
+    ("s", "name"),
+    [
+        (lambda x, e: np.sqrt(np.maximum(x.var(0), e)), LOWER_BOUND),
+        (lambda x, e: np.maximum(x.std(0), e**0.5), LOWER_BOUND),
+        (lambda x, e: x.std(0) + e, OUTSIDE),
+        (lambda x, e: np.sqrt(x.var(0) + e**2), SQUARED),
+        (lambda x, e: np.hypot(x.std(0), e), SQUARED),
+    ],
+)
+def test_a_misplaced_eps_is_named_wherever_it_is_asked_for(s, name):
+    def rows(x):
+        return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+    def images(x, g, b, e):
+        mean, root = rows(x).mean(0), s(rows(x), e)
+        return (g * (np.moveaxis(x, 1, -1) - mean) / root + b).transpose(0, 3, 1, 2)
+
+    for seed in range(5):
+        for report in (
+            forward.check(lambda x, g, b, e: g * (x - x.mean(0)) / s(x, e) + b, seed),
+            identity.check(lambda x, e: (s(x, e), x.mean(0)), seed),
+            forward_images.check(images, seed),
+        ):
+            assert report.mistakes == (name,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        (
+            lambda x, g, b, e: (
+                g * (x - x.mean(0)) / np.sqrt(np.sum((x - x.mean(0)) ** 2, axis=0) + e) + b
+            ),
+            "the sum of the squares stands for their mean",
+        ),
+        (
+            lambda x, g, b, e: g * x - x.mean(0) / np.sqrt(x.var(0) + e) + b,
+            "gamma multiplies x alone, and the mean alone is divided",
+        ),
+        (
+            lambda x, g, b, e: g * (x - x.mean(0) / np.sqrt(x.var(0) + e)) + b,
+            "the mean alone is divided",
+        ),
+        (
+            lambda x, g, b, e: np.sqrt(g**2 / (x.var(0) + e)) * (x - x.mean(0)) + b,
+            "gamma loses its sign",
+        ),
+    ],
+)
+def test_forward_names_a_formula_gone_wrong(answer, name):
+    for seed in range(5):
+        assert forward.check(answer, seed).mistakes == (name,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        (
+            lambda x, g, b, e: F.batch_norm_forward(x.reshape(-1, x.shape[1]), g, b, e)[0].reshape(
+                x.shape
+            ),
+            "the last axis is taken for the channels",
+        ),
+        (
+            lambda x, g, b, e: (
+                g * (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + e) + b  # channels last
+            ),
+            "the last axis is taken for the channels",
+        ),
+        (
+            lambda x, g, b, e: F.batch_norm_forward(x, np.ones_like(g), b, e)[0],
+            "gamma is missing",
+        ),
+        (
+            lambda x, g, b, e: F.batch_norm_forward(x, g, np.zeros_like(b), e)[0],
+            "beta is missing",
+        ),
+        (
+            lambda x, g, b, e: F.batch_norm_forward(x, np.sqrt(g * g), b, e)[0],
+            "gamma loses its sign",
+        ),
+    ],
+)
+def test_forward_images_names_a_formula_gone_wrong(answer, name):
+    for seed in range(5):
+        assert forward_images.check(answer, seed).mistakes == (name,)
+
+
+def test_identity_takes_both_in_one_array_and_names_the_wrong_order():
+    def stacked(x, eps):
+        return np.stack([np.sqrt(x.var(0) + eps), x.mean(0)])
+
+    assert identity.check(stacked).passed
+    report = identity.check(lambda x, eps: stacked(x, eps)[::-1])
+    assert report.mistakes == ("gamma and beta are swapped",)
+    assert "gamma, beta: gamma and beta are swapped." in report.message
+
+
+def test_praise_does_not_speak_of_a_name_that_the_question_does_not_have():
+    assert " d " not in forward.check(forward.reference).message

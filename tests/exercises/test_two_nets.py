@@ -61,6 +61,17 @@ def test_logit_gradient_takes_any_style(answer):
         assert report.passed, report
 
 
+def test_labels_that_index_every_row_are_named():
+    def every_row(scores, labels):
+        p = softmax(scores)
+        p[:, labels] -= 1
+        return p / len(p)
+
+    for seed in range(20):
+        report = logit_gradient.check(every_row, seed)
+        assert report.mistakes == ("the labels of all images are subtracted from every row",)
+
+
 def by_modes(net, x):
     net.eval()
     return softmax(net.forward(x)[0])
