@@ -4,6 +4,9 @@
 #   make refresh NB=book/why/two-nets.ipynb     one notebook only
 PYTHON ?= python3
 VENV ?= .venv
+# Libraries to compare with, of gigabytes, keep out of the way of the others.
+PEERS ?= .venv-peers
+TORCH ?= torch==2.13.*
 PIP_FLAGS ?=
 NB ?= $(sort $(shell find book -name '*.ipynb' -not -path '*/.*'))
 
@@ -16,7 +19,7 @@ STRIP := $(BIN)/nbstripout --keep-output --keep-count \
 unexport MPLBACKEND
 
 .DELETE_ON_ERROR:
-.PHONY: help book test lint site refresh bench gpu clean
+.PHONY: help book test peers lint site refresh bench gpu clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -31,6 +34,12 @@ $(VENV)/.installed-site: $(VENV)/.installed
 	$(INSTALL) -e ".[site]"
 	@touch $@
 
+$(PEERS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+	  "$(TORCH)" -e ".[test,peers]"
+	@touch $@
+
 # Rebuilt from nothing: pages of renamed chapters and old source listings would stay behind.
 book: $(VENV)/.installed ## build the book into _build/html; warnings are errors
 	@rm -rf _build/html
@@ -38,6 +47,11 @@ book: $(VENV)/.installed ## build the book into _build/html; warnings are errors
 
 test: $(VENV)/.installed ## run all tests, and every notebook against its stored outputs
 	$(BIN)/python -m pytest
+
+# Where a peer cannot be imported its tests would be skipped; here that is a failure.
+peers: $(PEERS)/.installed ## compare with PyTorch, ONNX and onnxruntime, in an environment of its own
+	$(PEERS)/bin/python -c "import torch, onnx, onnxruntime"
+	$(PEERS)/bin/python -m pytest tests/peers
 
 lint: $(VENV)/.installed ## check the form of code, notebooks and workflows
 	$(BIN)/ruff check .
