@@ -205,3 +205,15 @@ def test_one_mistake_is_named_where_two_would_do():
     report = exercise.check(lambda x, s: (x + s, x.mean(axis=0)))
     assert report.mistakes == ("neither",)
     assert "centered, total: neither. Both." in report.message
+
+
+def test_a_mistake_that_does_not_show_is_not_blamed():
+    exercise = Exercise(
+        question="Twice as much.",
+        reference=lambda x: 2 * x,
+        inputs=lambda rng: [(rng.uniform(1, 2, 3),)],
+        outputs=("y",),
+        mistakes=(Mistake("hardly one", lambda x: 2 * x * (1 + 8e-6), "Too near to show."),),
+    )
+    assert exercise.check(lambda x: 2 * x * (1 + 8e-6)).passed
+    assert exercise.check(lambda x: 2 * x * (1 + 15e-6)).mistakes == ()
