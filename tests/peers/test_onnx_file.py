@@ -42,7 +42,7 @@ LAYERS = {
     "residual": (nn.Residual(nn.Conv2d(4, 4, 3, padding=1)), IMAGES),
     "residual with a shortcut": (
         nn.Sequential(nn.Residual(nn.Sequential(nn.Flatten(), nn.Dense(224, 3)),
-                                  nn.Sequential(nn.Flatten(), nn.Dense(224, 3, rng=1))), B(3)),
+                                  nn.Sequential(B(4), nn.Flatten(), nn.Dense(224, 3, rng=1))), B(3)),
         IMAGES,
     ),
 }  # fmt: skip
