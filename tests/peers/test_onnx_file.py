@@ -41,11 +41,16 @@ LAYERS = {
     "dropout": (nn.Dropout(0.5), (6, 5)),
     "residual": (nn.Residual(nn.Conv2d(4, 4, 3, padding=1)), IMAGES),
     "residual with a shortcut": (
-        nn.Sequential(nn.Residual(nn.Sequential(nn.Flatten(), nn.Dense(224, 3)),
-                                  nn.Sequential(B(4), nn.Flatten(), nn.Dense(224, 3, rng=1))), B(3)),
+        nn.Sequential(
+            nn.Residual(
+                nn.Sequential(nn.Flatten(), nn.Dense(224, 3)),
+                nn.Sequential(B(4), nn.Flatten(), nn.Dense(224, 3, rng=1)),
+            ),
+            B(3),
+        ),
         IMAGES,
     ),
-}  # fmt: skip
+}
 
 
 def trained(net, shape, mean=1.0):
