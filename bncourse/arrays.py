@@ -93,6 +93,13 @@ def accumulator(x):
     return xp.result_type(x.dtype, offered.get("float64", xp.float32))
 
 
+def cast(x, dtype):
+    """``x`` in ``dtype``: itself if it is so already, which is told in no time."""
+    if x.dtype == dtype:
+        return x
+    return x.astype(dtype) if type(x) is np.ndarray else namespace(x=x).astype(x, dtype)
+
+
 def check_real(name, x):
     """Raise ``TypeError`` unless ``x`` has a real floating dtype; says how to convert it.
 
@@ -164,7 +171,7 @@ def place(name, value, x, shape, dtype):
             f"{name} has shape {tuple(value.shape)}, but x asks for {tuple(shape)}: "
             "one value per channel"
         )
-    return xp.astype(value, dtype, copy=False)
+    return cast(value, dtype)
 
 
 def to(x, library):

@@ -74,7 +74,7 @@ class Moments(NamedTuple):
         arrays.check_real("x", x)
         xp = arrays.namespace(x=x, mask=mask)
         axes = _axes(axis, x.ndim)
-        wide = xp.astype(x, arrays.accumulator(x), copy=False)
+        wide = arrays.cast(x, arrays.accumulator(x))
         count = prod(x.shape[a] for a in axes)
         if mask is not None:
             count = int(xp.count_nonzero(xp.broadcast_to(mask, _spread(mask.shape, x.shape, axes))))
@@ -103,7 +103,7 @@ class Moments(NamedTuple):
         arrays.check_real("x", x)
         xp = arrays.namespace(x=x)
         axes = _axes(axis, x.ndim)
-        wide = xp.astype(x, arrays.accumulator(x), copy=False)
+        wide = arrays.cast(x, arrays.accumulator(x))
         m2 = xp.sum(wide * wide, axis=axes, keepdims=keepdims)
         return cls(prod(x.shape[a] for a in axes), xp.zeros_like(m2), m2), wide
 

@@ -97,7 +97,7 @@ def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     center, variance = shaped("mean", mean), shaped("var", var)
     if bool(xp.any(variance < 0)):
         raise ValueError("var must not be negative: pass variances, not their logarithms")
-    d = xp.astype(x, wide, copy=False) - center
+    d = arrays.cast(x, wide) - center
     inv_std = 1 / xp.sqrt(variance + eps)
     y = d * inv_std
     if gamma is not None:
@@ -105,7 +105,7 @@ def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     if beta is not None:
         y = y + shaped("beta", beta)
     cache = InferenceCache(d, inv_std, gamma, beta, mean, var, axes, x.dtype)
-    return xp.astype(y, x.dtype, copy=False), cache
+    return arrays.cast(y, x.dtype), cache
 
 
 def batch_norm_inference_backward(dy, cache):
@@ -142,7 +142,7 @@ def batch_norm_inference_backward(dy, cache):
     arrays.check_cache(cache, InferenceCache, "batch_norm_inference_forward")
     d, inv_std, gamma, beta, mean, var, axes, dtype = cache
     xp = arrays.check_upstream(dy, d.shape, d)
-    dy = xp.astype(dy, d.dtype, copy=False)
+    dy = arrays.cast(dy, d.dtype)
     sum_dy = xp.sum(dy, axis=axes, keepdims=True)
     sum_dy_x_hat = xp.sum(dy * d, axis=axes, keepdims=True) * inv_std
     scale = inv_std
@@ -154,10 +154,10 @@ def batch_norm_inference_backward(dy, cache):
     def like(total, given):
         floating = not isinstance(given, (list, tuple)) and xp.isdtype(given.dtype, "real floating")
         total = xp.reshape(total, tuple(n for a, n in enumerate(d.shape) if a not in axes))
-        return xp.astype(total, given.dtype if floating else dtype, copy=False)
+        return arrays.cast(total, given.dtype if floating else dtype)
 
     return (
-        xp.astype(dy * scale, dtype, copy=False),
+        arrays.cast(dy * scale, dtype),
         None if gamma is None else like(sum_dy_x_hat, gamma),
         None if beta is None else like(sum_dy, beta),
         like(-scale * sum_dy, mean),

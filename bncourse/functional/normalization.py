@@ -6,7 +6,10 @@ but the channels; layer norm reduces the features, along which its parameters ru
 one backward serve them all.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from bncourse import arrays, checks
 from bncourse.kernels import blocks
@@ -81,7 +84,7 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
         y = xp.where(mask, y, xp.zeros_like(y))
     # A copy where no parameter made y another array: the caller may change y in place.
     y = xp.astype(y, x.dtype, copy=y is x_hat)
-    x_hat = xp.astype(x_hat, xp.result_type(x.dtype, xp.float32), copy=False)
+    x_hat = arrays.cast(x_hat, xp.result_type(x.dtype, xp.float32))
     kept = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     moments = Moments(moments.count, xp.reshape(moments.mean, kept), xp.reshape(moments.m2, kept))
     return y, NormCache(
@@ -106,7 +109,7 @@ def normalize_backward(dy, cache):
         dx, sum_dy, sum_dy_x_hat = blocks.backward(dy, x_hat, inv_std.reshape(-1), gamma, dtype)
         dgamma = None if gamma is None else sum_dy_x_hat.astype(gamma.dtype)
         return dx, dgamma, None if beta is None else sum_dy.astype(beta.dtype)
-    dy, x_hat = xp.astype(dy, wide, copy=False), xp.astype(x_hat, wide, copy=False)
+    dy, x_hat = arrays.cast(dy, wide), arrays.cast(x_hat, wide)
     if mask is not None:
         dy = xp.where(mask, dy, xp.zeros_like(dy))
     others = tuple(a for a in range(dy.ndim) if a not in parameter_axes)
@@ -120,7 +123,7 @@ def normalize_backward(dy, cache):
     dx = dx * inv_std
     if mask is not None:
         dx = xp.where(mask, dx, xp.zeros_like(dx))
-    return xp.astype(dx, dtype, copy=False), dgamma, dbeta
+    return arrays.cast(dx, dtype), dgamma, dbeta
 
 
 def _std(moments, d, dtype, eps, axes):
@@ -143,22 +146,27 @@ def scale_and_shift(x_hat, gamma, beta, parameter_axes):
     shape = tuple(n if a in parameter_axes else 1 for a, n in enumerate(x_hat.shape))
     y = x_hat
     if gamma is not None:
-        y = y * xp.reshape(xp.astype(gamma, x_hat.dtype, copy=False), shape)
+        y = y * xp.reshape(arrays.cast(gamma, x_hat.dtype), shape)
     if beta is not None:
-        y = y + xp.reshape(xp.astype(beta, x_hat.dtype, copy=False), shape)
+        y = y + xp.reshape(arrays.cast(beta, x_hat.dtype), shape)
     return y
 
 
 def checked_eps(eps, xp, wide):
     """``eps`` as a float that is not lost in the precision that statistics are carried in."""
     eps = checks.number("eps", eps)
-    least = float(xp.finfo(wide).smallest_normal)
+    least = _least_normal(xp, wide)
     if eps < least:
         raise ValueError(
             f"eps must be positive, at least {least:.1e} (the least normal {wide}), not {eps}: "
             "it keeps a constant channel from dividing by zero"
         )
     return eps
+
+
+@cache
+def _least_normal(xp, dtype):
+    return float(xp.finfo(dtype).smallest_normal)
 
 
 def check_enough(x, count):
@@ -176,6 +184,8 @@ def _parameter(name, value, x, shape):
     """A parameter as an array of its own floating dtype; lists and integers take that of ``x``."""
     if value is None:
         return None
+    if type(value) is np.ndarray and value.dtype.kind == "f" and value.shape == shape:
+        return value  # the common case, told in a microsecond
     xp = arrays.namespace(x=x)
     floating = not isinstance(value, (list, tuple)) and xp.isdtype(value.dtype, "real floating")
     return arrays.place(name, value, x, shape, value.dtype if floating else x.dtype)
@@ -185,4 +195,4 @@ def _summed(a, axes, parameter):
     """``a`` summed over ``axes``, in the shape and dtype of ``parameter``."""
     xp = arrays.namespace(a=a)
     total = xp.sum(a, axis=axes) if axes else a
-    return xp.astype(xp.reshape(total, parameter.shape), parameter.dtype, copy=False)
+    return arrays.cast(xp.reshape(total, parameter.shape), parameter.dtype)

@@ -1,7 +1,8 @@
 """Batch norm in NumPy, a few channels at a time.
 
 The general form makes half a dozen float64 arrays as large as ``x``, and each travels to memory
-and back. Here one block of channels is copied to float64 and worked on in place while it is in
+and back. (Where all of it fits into the cache, what counts is the number of calls, and here there
+are fewer.) Here one block of channels is copied to float64 and worked on in place while it is in
 the cache. The arithmetic is that of :mod:`bncourse.functional.normalization`, step by step.
 """
 
@@ -12,20 +13,21 @@ import numpy as np
 from bncourse.moments import Moments
 
 _BLOCK = 2**16  # values in a block: 512 KiB in float64, which a second-level cache holds
-_WORTH_IT = 2**16  # below, the general form is in the cache as a whole
 
 
 def supports(x, axes):
-    """Whether ``x`` is a large float32 or float16 array in NumPy, normalized over all axes but 1.
+    """Whether ``x`` is float32 or float16 in NumPy, with channels on axis 1 and all else reduced.
 
-    float64 is left to the general form, which corrects the rounding of the mean.
+    A table that is more than one block is left to the general form, because its columns lie
+    apart in memory; and so is float64, for which that form corrects the rounding of the mean.
     """
     return (
         type(x) is np.ndarray
         and x.dtype in (np.float32, np.float16)
-        and x.ndim >= 3
+        and x.ndim >= 2
         and axes == (0, *range(2, x.ndim))
-        and x.size >= _WORTH_IT
+        and x.size > 0
+        and (x.ndim > 2 or x.size <= _BLOCK)
         and x.flags.c_contiguous
     )
 
