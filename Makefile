@@ -70,10 +70,10 @@ refresh: $(VENV)/.installed ## execute and normalize all notebooks, or one: NB=p
 	  --ExecutePreprocessor.coalesce_streams=True $(NB)
 	$(STRIP) $(NB)
 
-bench: $(VENV)/.installed ## run the benchmarks
-	@scripts=$$(find benchmarks -name '*.py' 2>/dev/null | sort); \
-	if [ -z "$$scripts" ]; then echo "there are no benchmarks yet"; fi; \
-	for script in $$scripts; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(PEERS)/.installed ## run the benchmarks, beside the same libraries; takes minutes
+	@for script in benchmarks/*.py; do \
+	  echo "== $$script"; $(PEERS)/bin/python $$script || exit 1; \
+	done
 
 gpu: $(VENV)/.installed ## run the tests that need a GPU; fails where there is none
 	@$(BIN)/python -c "from bncourse.arrays import why_no_cupy; reason = why_no_cupy(); \

@@ -21,8 +21,8 @@ def sigmoid_forward(x):
     """
     xp = arrays.namespace(x=x)
     arrays.check_real("x", x)
-    e = xp.exp(-xp.abs(x))  # at most 1, so nothing overflows
-    y = xp.where(x < 0, e, xp.ones_like(e)) / (1 + e)
+    size = xp.abs(x)
+    y = xp.exp(x / 2 - size / 2) / (1 + xp.exp(-size))  # exponents at most 0: no overflow
     return y, y
 
 

@@ -85,16 +85,16 @@ class Optimizer:
         rate = self.rate
         for name, parameter, gradient, xp in self._checked():
             wide = xp.result_type(parameter.dtype, xp.float32)
-            gradient = xp.astype(gradient, wide, copy=False)
+            gradient = arrays.cast(gradient, wide)
             if self.weight_decay and not self._is_exempt(name):
                 if self.decoupled:
                     parameter *= 1 - rate * self.weight_decay
                 else:
-                    theta = xp.astype(parameter, wide, copy=False)
+                    theta = arrays.cast(parameter, wide)
                     gradient = gradient + self.weight_decay * theta
             self._counts[name] = self._counts.get(name, 0) + 1
             change = self._change(name, gradient, rate)
-            parameter -= xp.astype(change, parameter.dtype, copy=False)
+            parameter -= arrays.cast(change, parameter.dtype)
         self.steps += 1
 
     def _change(self, name, gradient, rate):
@@ -127,7 +127,7 @@ class Optimizer:
         xp, device = arrays.namespace(like=like), arrays.compat.device(like)
         if type(held) is not type(like) or arrays.compat.device(held) != device:
             held = xp.asarray(arrays.to(held, "numpy"), device=device)
-        self._memory[memory][name] = xp.astype(held, like.dtype, copy=False)
+        self._memory[memory][name] = arrays.cast(held, like.dtype)
         return self._memory[memory][name]
 
     def _remember(self, memory, name, value):
