@@ -4,7 +4,7 @@ Arrays go in and come out as NumPy arrays; none of those libraries is imported o
 ``onnx`` by :func:`to_onnx`. What differs, and is mapped:
 
 ======================  ==================  =====================  ================  ==========
-..                      here                PyTorch                Keras, Flax       ONNX
+what                    here                PyTorch                Keras, Flax       ONNX
 ======================  ==================  =====================  ================  ==========
 weight of a new batch   ``momentum``, 0.1   the same               1 - 0.99          1 - 0.9
 ``eps``                 1e-5                1e-5                   1e-3, 1e-5        1e-5
