@@ -85,7 +85,7 @@ def conv_transpose_forward(x, w, b=None, stride=1, padding=0, output_padding=0, 
     Notes
     -----
     The layout of ``w`` and the meaning of all options are PyTorch's. Source: Zeiler et al.
-    (2010). Chapter: *Convolutions*, of the part on training.
+    (2010).
     """
     check_arrays(x, w, b)
     rank = w.ndim - 2

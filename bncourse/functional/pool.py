@@ -84,7 +84,7 @@ def max_pool_forward(x, kernel, stride=None, padding=0):
 
     Notes
     -----
-    Source: Ranzato et al. (2007). Chapter: *Convolutions*, of the part on training.
+    Source: Ranzato et al. (2007).
     """
     xp, kernel, stride, padding = _options(x, kernel, stride, padding)
     count = counts(x.shape, kernel, stride, padding)
@@ -165,7 +165,7 @@ def avg_pool_forward(x, kernel, stride=None, padding=0):
 
     Notes
     -----
-    Source: LeCun et al. (1998), subsampling. Chapter: *Convolutions*, of the part on training.
+    Source: LeCun et al. (1998), subsampling.
     """
     xp, kernel, stride, padding = _options(x, kernel, stride, padding)
     count = counts(x.shape, kernel, stride, padding)
