@@ -1,26 +1,28 @@
 """The checker: it runs a learner's function beside the reference and beside known mistakes."""
 
-import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from bncourse.exercises import fragile as fragility
+from bncourse.exercises import progress, verdict
+from bncourse.exercises.attempt import as_tuple, run
 from bncourse.exercises.hints import Hinted
-from bncourse.exercises.mistake import fewest
-from bncourse.exercises.raised import raised
-from bncourse.exercises.report import Report, Text
-from bncourse.exercises.showing import difference
-from bncourse.gradcheck import relative_error
+from bncourse.exercises.report import Report, Text, wrapped
 
 
-@dataclass
+@dataclass(kw_only=True, repr=False)
 class Exercise(Hinted):
     """A function that the learner writes.
 
     Attributes
     ----------
+    name : str
+        Its name in ``bncourse.exercises``, and in the reader's progress.
+    chapter : str
+        Slug of the chapter that asks it, e.g. ``"transform/forward"``.
     question : str
         What to write, with the signature.
     reference : callable
@@ -34,10 +36,25 @@ class Exercise(Hinted):
     hints : tuple of str
     praise : str
         What is said after a right answer: something to see, or one question further.
+    use : callable, optional
+        ``use(answer, *case)`` gives the outputs, where ``answer(*case)`` does not: when it is a
+        class, say.
+    hostile : callable, optional
+        Takes a generator and the rounding unit of the learner's dtype, and returns inputs on
+        which answers that are equal in algebra differ by their rounding.
+    fragile : str
+        Why they do, and what helps.
+    describe : callable, optional
+        ``describe(case, got, want)`` gives lines that say where a result that no known mistake
+        explains leaves the right one; ``[]`` if it cannot tell.
     tolerance : float
         Relative to the largest entry of an output; wide enough for float32.
+    seconds : float
+        After which a call is stopped.
     """
 
+    name: str
+    chapter: str
     question: str
     reference: Callable
     inputs: Callable
@@ -45,14 +62,15 @@ class Exercise(Hinted):
     mistakes: tuple = ()
     hints: tuple = ()
     praise: str = ""
+    use: Callable | None = None
+    hostile: Callable | None = None
+    fragile: str = ""
+    describe: Callable | None = None
     tolerance: float = 1e-5
+    seconds: float = 10.0
     _given: int = field(default=0, repr=False)
 
-    def solution(self):
-        """Source of the reference."""
-        return Text(inspect.getsource(self.reference))
-
-    def check(self, answer, seed=0):
+    def check(self, answer, seed=0, library="numpy", mine=True):
         """Run ``answer`` on several inputs and say what it does.
 
         Parameters
@@ -61,134 +79,65 @@ class Exercise(Hinted):
             The learner's function.
         seed : int
             Of the inputs.
+        library : str
+            ``"numpy"`` or ``"cupy"``: whose arrays the function is given.
+        mine : bool
+            False for a solution that is not the reader's own: it does not count in their
+            progress.
 
         Returns
         -------
         Report
         """
+        report = self._report(answer, seed, library)
+        if mine and report.outcome != "not attempted":
+            progress.record(self.name, report)
+        if mine and report.passed:
+            report = Report(**vars(report) | {"solution": self.solution()})
+        return report
+
+    def solution(self):
+        """Source of the reference."""
+        return Text(inspect.getsource(self.reference).replace("def _", "def ", 1))
+
+    def __repr__(self):
+        return (
+            f"{self.name} ({self.chapter})\n{wrapped(self.question)}\n"
+            f"{self.name}.check(your_function), {self.name}.hint(), {self.name}.solution()"
+        )
+
+    @property
+    def arguments(self):
+        """Names of what a case holds."""
+        names = list(inspect.signature(self.use or self.reference).parameters)
+        return names[1:] if self.use else names
+
+    def call(self, answer, case):
+        """What ``answer`` makes of a case, as it comes."""
+        return self.use(answer, *case) if self.use else answer(*case)
+
+    def wanted(self, case, answer=None):
+        """What the reference, or another ``answer``, makes of a case: a tuple of arrays."""
+        with np.errstate(all="ignore"):
+            outputs = as_tuple(self.call(answer or self.reference, case))
+        return tuple(map(np.asarray, outputs))
+
+    def _report(self, answer, seed, library):
         if not callable(answer):
             return Report(
                 False, "wrong form", f"Pass the function itself, not {type(answer).__name__}."
             )
-        results = []
+        runs = []
         for case in self.inputs(np.random.default_rng(seed)):
-            given = copy.deepcopy(case)  # a net has arrays too, and a pass in training changes it
-            try:
-                with np.errstate(all="ignore"):
-                    got = answer(*given)
-            except NotImplementedError:
-                return Report(False, "not attempted", "Not attempted yet.")
-            except Exception as error:  # whatever the learner's code raises is theirs to see
-                return Report(False, "raised", raised(error))
-            if got is None or got is ...:
-                return Report(False, "not attempted", "Not attempted yet: nothing is returned.")
-            changed = self._changed(case, given)
-            if changed:
-                message = f"Not yet: your function changes its input {', '.join(changed)}. "
-                message += "Work on new arrays: x - mean makes one, x -= mean does not."
-                return Report(False, "changed its inputs", message)
-            want = _tuple(self.reference(*case))
-            got = self._unpacked(got, want)
-            complaint = self._form(got, want)
-            if complaint:
-                return Report(False, "wrong form", f"Not yet: {complaint}")
-            results.append((case, tuple(np.asarray(g) for g in got), want))
-        return self._verdict(results)
-
-    def _arguments(self):
-        return list(inspect.signature(self.reference).parameters)
-
-    def _changed(self, case, given):
-        return [
-            name
-            for name, before, after in zip(self._arguments(), case, given, strict=False)
-            if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=True)
-        ]
-
-    def _unpacked(self, got, want):
-        """A tuple. One array that holds all outputs counts as all of them, if they fit."""
-        if len(want) == 1:
-            return _tuple(got)
-        if isinstance(got, list):
-            return tuple(got)
-        if isinstance(got, np.ndarray) and [np.shape(g) for g in got if got.ndim] == [
-            np.shape(w) for w in want
-        ]:
-            return tuple(got)
-        return _tuple(got)
-
-    def _form(self, got, want):
-        if len(got) != len(want):
-            back = "one value comes back" if len(got) == 1 else f"{len(got)} values come back"
-            count = {1: "one", 2: "two", 3: "three"}.get(len(want), len(want))
-            return f"{back}; return {count}: {', '.join(self.outputs)}."
-        for name, g, w in zip(self.outputs, got, want, strict=True):
-            try:
-                g = np.asarray(g)
-            except ValueError:  # a list of rows of different lengths
-                return f"{name} is not an array, and cannot be made one."
-            if g.shape != np.shape(w):
-                return f"{name} has shape {g.shape}; {np.shape(w)} is needed."
-            if g.dtype.kind not in "fiu":
-                return f"{name} holds {g.dtype}, not real numbers."
-        return ""
-
-    def _verdict(self, results):
-        wrong = [
-            name
-            for k, name in enumerate(self.outputs)
-            if any(not self._agree(got[k], want[k]) for _, got, want in results)
-        ]
-        if not wrong:
-            return Report(True, "right", " ".join(filter(None, ("Right.", self.praise))))
-        right = [name for name in self.outputs if name not in wrong]
-        lines = [f"Not yet. Right: {', '.join(right)}." if right else "Not yet."]
-        found = fewest({m: self._explained(m, wrong, results) for m in self.mistakes})
-        found = dict(sorted(found.items(), key=lambda item: wrong.index(item[1][0])))
-        for mistake, names in found.items():
-            lines.append(f"{', '.join(names)}: {mistake.name}. {mistake.why}")
-        unknown = [name for name in wrong if not any(name in names for names in found.values())]
-        if unknown:
-            lines += self._smallest(unknown, results)
-        outcome = "unknown mistake" if unknown else "known mistake"
-        return Report(False, outcome, "\n".join(lines), tuple(m.name for m in found))
-
-    def _explained(self, mistake, wrong, results):
-        """Those of the ``wrong`` outputs that the mistake gives just so, on every input."""
-        places = [self.outputs.index(name) for name in wrong]
-        differing = set()  # a mistake that does not show on these inputs explains nothing
-        for case, got, want in results:
-            with np.errstate(all="ignore"):
-                made = _tuple(mistake.wrong(*case))
-            places = [k for k in places if self._agree(got[k], made[k])]
-            if not places:
-                return []
-            differing |= {k for k in places if not self._agree(made[k], want[k])}
-        return [self.outputs[k] for k in places if k in differing]
-
-    def _agree(self, a, b):
-        if not np.array_equal(np.isfinite(a), np.isfinite(b)):
-            return False
-        a, b = np.nan_to_num(a), np.nan_to_num(b)
-        return relative_error(a, b) <= self.tolerance
-
-    def _smallest(self, names, results):
-        for case, got, want in results:
-            for name in names:
-                k = self.outputs.index(name)
-                if not self._agree(got[k], want[k]):
-                    return [
-                        f"{name}: wrong, in a way that is not listed here. "
-                        "The smallest input that shows it:",
-                        *difference(
-                            name,
-                            got[k],
-                            want[k],
-                            dict(zip(self._arguments(), case, strict=False)),
-                        ),
-                    ]
-        raise AssertionError("called without a wrong output")
-
-
-def _tuple(value):
-    return value if isinstance(value, tuple) else (value,)
+            result = run(self, answer, case, library)
+            if isinstance(result, Report):
+                return result
+            runs.append(result)
+        wrong = verdict.wrong_outputs(self, runs)
+        if wrong:
+            return verdict.report(self, runs, wrong)
+        if self.hostile:
+            report = fragility.report(self, answer, runs, np.random.default_rng(seed), library)
+            if report:
+                return report
+        return Report(True, "right", " ".join(filter(None, ("Right.", self.praise))))

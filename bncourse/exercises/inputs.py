@@ -18,3 +18,26 @@ def columns(rng, n, d):
 def scales(rng, d):
     """Scales of both signs, none near 0: else ``abs(gamma)`` would pass for ``gamma``."""
     return rng.uniform(0.5, 2, d) * rng.permutation(np.resize([1.0, -1.0], d))
+
+
+def units(rng):
+    """A unit to measure in, from a hundredth to a hundred. In it, ``eps`` has units squared."""
+    return 10 ** rng.uniform(-2, 2)
+
+
+def tables(rng):
+    """``(x, eps)`` for two tables of random shape and unit; eps counts in the first only."""
+    cases = []
+    for rows, large in ((rng.integers(6, 12), 0.5), (rng.integers(12, 24), 1e-5)):
+        unit = units(rng)
+        cases.append((unit * columns(rng, rows, rng.integers(2, 6)), large * unit**2))
+    return cases
+
+
+def far_from_zero(rng, eps):
+    """A table whose means are so large, beside spreads of one, that their squares hide them.
+
+    ``eps`` is the rounding unit of the dtype that computes with it: a mean of ``4 / sqrt(eps)``
+    leaves half of the digits to what differs from it, and its square leaves none.
+    """
+    return columns(rng, 24, 4) + 4 / eps**0.5

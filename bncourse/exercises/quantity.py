@@ -2,16 +2,21 @@
 
 from dataclasses import dataclass, field
 
+from bncourse.exercises import progress
 from bncourse.exercises.hints import Hinted
 from bncourse.exercises.report import Report, Text, wrapped
 
 
-@dataclass
+@dataclass(kw_only=True, repr=False)
 class Quantity(Hinted):
     """A number that the learner works out by hand.
 
     Attributes
     ----------
+    name : str
+        Its name in ``bncourse.exercises``, and in the reader's progress.
+    chapter : str
+        Slug of the chapter that asks it.
     question : str
     answer : float
     mistakes : tuple of Mistake
@@ -25,6 +30,8 @@ class Quantity(Hinted):
         default suits numbers of order one.
     """
 
+    name: str
+    chapter: str
     question: str
     answer: float
     mistakes: tuple = ()
@@ -38,15 +45,32 @@ class Quantity(Hinted):
         """The working, and the number it leads to."""
         return Text(wrapped(self.working))
 
-    def check(self, value):
-        """Compare a number, ``value``, with the answer.
+    def check(self, value, mine=True):
+        """Compare a number with the answer.
 
-        ``None`` and ``...`` mean "not attempted".
+        Parameters
+        ----------
+        value : float
+            ``None`` and ``...`` mean "not attempted".
+        mine : bool
+            False for a number that is not the reader's own: it does not count in their progress.
 
         Returns
         -------
         Report
         """
+        report = self._report(value)
+        if mine and report.outcome != "not attempted":
+            progress.record(self.name, report)
+        return report
+
+    def __repr__(self):
+        return (
+            f"{self.name} ({self.chapter})\n{wrapped(self.question)}\n"
+            f"{self.name}.check(your_number), {self.name}.hint(), {self.name}.solution()"
+        )
+
+    def _report(self, value):
         if value is None or value is ...:
             return Report(False, "not attempted", "Not attempted yet.")
         try:

@@ -11,10 +11,15 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 def raised(error):
     """The error in words, and the last line of the learner's own code on the way to it."""
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the checker's
-    own = [frame for frame in frames if _is_the_learners(frame.filename)] or frames[:1]
-    where = f" in {own[-1].name}, at: {own[-1].line}" if own and own[-1].line else ""
-    return f"Not yet: your function raises {type(error).__name__}{where}\n{error}"
+    return f"Not yet: your function raises {type(error).__name__}{line_of(error)}\n{error}"
+
+
+def line_of(error):
+    """Where in the learner's own code it happened, as `` in f, at: y = x / 0``; or ``""``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_the_learners(frame.filename)]
+    own = own or [frame for frame in frames if Path(frame.filename).parent != PACKAGE / "exercises"]
+    return f" in {own[-1].name}, at: {own[-1].line}" if own and own[-1].line else ""
 
 
 def _is_the_learners(filename):

@@ -24,6 +24,10 @@ WRONG = (
 )
 
 
+def right_root(var, eps):
+    return np.sqrt(var + eps)
+
+
 def wrong_roots(answer):
     """One mistake for each wrong root; ``answer(root)`` is the exercise's function with it."""
     return tuple(Mistake(name, answer(root), why) for name, root, why in WRONG)

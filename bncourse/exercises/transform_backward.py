@@ -8,6 +8,8 @@ from bncourse.exercises.mistake import Mistake
 from bncourse.exercises.quantity import Quantity
 from bncourse.exercises.roots import wrong_roots
 
+CHAPTER = "transform/backward"
+
 
 def _reference(dy, x, gamma, beta, eps):
     m = len(x)
@@ -114,6 +116,8 @@ def _tables(rng):
 
 
 backward = Exercise(
+    name="backward",
+    chapter=CHAPTER,
     question="Go back: f(dy, x, gamma, beta, eps) -> (dx, dgamma, dbeta), with x of shape (N, D).",
     reference=_reference,
     inputs=_tables,
@@ -305,6 +309,8 @@ backward = Exercise(
 )
 
 backward_by_hand = Quantity(
+    name="backward_by_hand",
+    chapter=CHAPTER,
     question="x = (1, 4, 7), eps = 3, gamma = 6, dy = (6, 0, -3): the gradient for the first x?",
     answer=4.0,
     mistakes=(
@@ -350,6 +356,8 @@ backward_by_hand = Quantity(
 )
 
 pair = Quantity(
+    name="pair",
+    chapter=CHAPTER,
     question="m = 2, x_1 < x_2, eps neglected, gamma = s, dy = (5, -1): the gradient for x_1?",
     answer=0.0,
     mistakes=(
@@ -382,6 +390,8 @@ def _centering(dy):
 
 
 centering = Exercise(
+    name="centering",
+    chapter=CHAPTER,
     question="The layer is y = x - mean, for each column of x. f(dy) -> dx",
     reference=_centering,
     inputs=lambda rng: [
@@ -466,6 +476,8 @@ def _as_in_training(dy, x, gamma, mean, var, eps):
 
 
 backward_inference = Exercise(
+    name="backward_inference",
+    chapter=CHAPTER,
     question="Back through inference: f(dy, x, gamma, mean, var, eps) -> (dx, dgamma, dbeta)",
     reference=_inference,
     inputs=_given_statistics,

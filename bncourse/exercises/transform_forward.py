@@ -1,85 +1,136 @@
 """Exercises of the chapter *What does batch normalization do to a batch?*"""
 
+from functools import partial
+
 import numpy as np
 
+from bncourse.exercises import deviation
 from bncourse.exercises.exercise import Exercise
-from bncourse.exercises.inputs import columns, scales
+from bncourse.exercises.inputs import columns, far_from_zero, scales, tables, units
 from bncourse.exercises.mistake import Mistake
 from bncourse.exercises.quantity import Quantity
-from bncourse.exercises.roots import wrong_roots
+from bncourse.exercises.roots import right_root, wrong_roots
+
+CHAPTER = "transform/forward"
 
 
-def _normalize(x, gamma, beta, eps, axis=0, ddof=0):
-    """What most of the wrong answers have in common: right but for an axis or a divisor."""
-    mean, var = x.mean(axis=axis, keepdims=True), x.var(axis=axis, keepdims=True, ddof=ddof)
-    return gamma * (x - mean) / np.sqrt(var + eps) + beta
-
-
-def _reference(x, gamma, beta, eps):
+def _transform(x, gamma, beta, eps):
     d = x - x.mean(axis=0)
     var = (d * d).mean(axis=0)
     return gamma * d / np.sqrt(var + eps) + beta
 
 
+def _biased(x, mean, axis):
+    return ((x - mean) ** 2).mean(axis=axis, keepdims=True)
+
+
+def _unbiased(x, mean, axis):
+    return x.var(axis=axis, keepdims=True, ddof=1)
+
+
+def _sum_of_squares(x, mean, axis):
+    return ((x - mean) ** 2).sum(axis=axis, keepdims=True)
+
+
+def _mean_square(x, mean, axis):
+    return (x * x).mean(axis=axis, keepdims=True)
+
+
+def _made(
+    x,
+    gamma,
+    beta,
+    eps,
+    axis=0,
+    spread=_biased,
+    root=right_root,
+    center=1,
+    scale=lambda gamma, beta: gamma,
+    shift=lambda gamma, beta: beta,
+):
+    """The transform in parts that can be replaced; right as it stands."""
+    mean = x.mean(axis=axis, keepdims=True)
+    s = root(spread(x, mean, axis), eps)
+    return scale(gamma, beta) * (x - center * mean) / s + shift(gamma, beta)
+
+
+def _x_hat(x, eps):
+    return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)
+
+
 def _tables(rng):
-    """Tables from tiny to small; the large eps tells the ways of misplacing it apart."""
-    cases = []
-    for (n, d), eps in (((3, 2), 1e-5), ((8, 5), 0.5), ((20, 4), 1e-5)):
-        cases.append((columns(rng, n, d), scales(rng, d), rng.normal(0, 1, d), eps))
+    """A table whose numbers come out round, and two at random."""
+    x = np.array([[0.0, 2.0], [4.0, 2.0], [8.0, 2.0], [4.0, -2.0]])
+    cases = [(x, np.array([3.0, -2.0]), np.array([1.0, 2.0]), 1.0)]
+    for x, eps in tables(rng):
+        d = x.shape[1]
+        cases.append((x, scales(rng, d), rng.normal(0, 1, d), eps))
     return cases
 
 
+def _hostile(rng, eps):
+    return [(far_from_zero(rng, eps), scales(rng, 4), rng.normal(0, 1, 4), 1e-5)]
+
+
+FRAGILE = (
+    "where the mean is large beside the spread, two numbers that agree in all their digits are "
+    "subtracted, and nothing is left. Subtract the mean from x first, and square or scale what "
+    "remains: not mean(x * x) - mean**2, and not x * scale + shift."
+)
+
+
 forward = Exercise(
+    name="forward",
+    chapter=CHAPTER,
     question="Batch-normalize a table: f(x, gamma, beta, eps) -> y, with x of shape (N, D).",
-    reference=_reference,
+    reference=_transform,
     inputs=_tables,
     outputs=("y",),
+    hostile=_hostile,
+    fragile=FRAGILE,
+    describe=lambda case, got, want: deviation.first_deviation(*case, got[0]),
     mistakes=(
         Mistake(
             "the variance is divided by m - 1",
-            lambda x, g, b, eps: _normalize(x, g, b, eps, ddof=1),
+            partial(_made, spread=_unbiased),
             "The transform takes the biased variance, np.var without ddof. With m - 1, the mean "
             "square of x_hat is (m - 1) / m and not 1 (section 'From a wish to a formula').",
         ),
         Mistake(
             "the statistics are those of each row",
-            lambda x, g, b, eps: _normalize(x, g, b, eps, axis=1),
+            partial(_made, axis=1),
             "axis=1 runs along the features of one example, which makes layer norm. A batch norm "
             "looks down the columns, axis=0: then the mean of each column of x_hat is 0.",
         ),
         Mistake(
             "one mean and one variance serve the whole table",
-            lambda x, g, b, eps: _normalize(x, g, b, eps, axis=None),
+            partial(_made, axis=None),
             "x.mean() without an axis mixes the features. Each of the D features has its own mean.",
         ),
-        *wrong_roots(
-            lambda root: lambda x, g, b, eps: g * (x - x.mean(0)) / root(x.var(0), eps) + b
-        ),
+        *wrong_roots(lambda root: partial(_made, root=root)),
         Mistake(
             "eps is missing",
-            lambda x, g, b, eps: g * (x - x.mean(0)) / x.std(0) + b,
+            partial(_made, root=lambda var, eps: np.sqrt(var)),
             "Without it, a constant feature divides zero by zero (section 'What epsilon does').",
         ),
         Mistake(
             "the root is missing",
-            lambda x, g, b, eps: g * (x - x.mean(0)) / (x.var(0) + eps) + b,
+            partial(_made, root=lambda var, eps: var + eps),
             "You divide by a variance, which has the squared units of x. Divide by its root.",
         ),
         Mistake(
             "it is not divided by the standard deviation",
-            lambda x, g, b, eps: g * (x - x.mean(0)) + b,
+            partial(_made, root=lambda var, eps: 1.0),
             "Centering alone leaves each feature its spread.",
         ),
         Mistake(
             "the mean is not subtracted",
-            lambda x, g, b, eps: g * x / np.sqrt(x.var(0) + eps) + b,
+            partial(_made, center=0),
             "The numerator is x - mean; yours is x.",
         ),
         Mistake(
             "the sum of the squares stands for their mean",
-            lambda x, g, b, eps: (
-                g * (x - x.mean(0)) / np.sqrt(((x - x.mean(0)) ** 2).sum(0) + eps) + b
-            ),
+            partial(_made, spread=_sum_of_squares),
             "The variance is the mean of (x - mean)**2: divide the sum by m. With a sum, x_hat "
             "shrinks as the batch grows.",
         ),
@@ -95,42 +146,42 @@ forward = Exercise(
         ),
         Mistake(
             "the mean square of x stands for the variance",
-            lambda x, g, b, eps: g * (x - x.mean(0)) / np.sqrt((x * x).mean(0) + eps) + b,
+            partial(_made, spread=_mean_square),
             "The variance is the mean of (x - mean)**2, after centering.",
         ),
         Mistake(
             "gamma and beta are swapped",
-            lambda x, g, b, eps: _normalize(x, b, g, eps),
+            partial(_made, scale=lambda g, b: b, shift=lambda g, b: g),
             "gamma multiplies, beta is added.",
         ),
         Mistake(
             "gamma is missing",
-            lambda x, g, b, eps: _normalize(x, 1.0, b, eps),
+            partial(_made, scale=lambda g, b: 1.0),
             "What comes back is x_hat + beta. Multiply x_hat by gamma first.",
         ),
         Mistake(
             "gamma loses its sign",
-            lambda x, g, b, eps: _normalize(x, np.abs(g), b, eps),
+            partial(_made, scale=lambda g, b: np.abs(g)),
             "Nothing keeps gamma positive. Where it is negative, it turns x_hat over.",
         ),
         Mistake(
             "beta is missing",
-            lambda x, g, b, eps: _normalize(x, g, 0.0, eps),
+            partial(_made, shift=lambda g, b: 0.0),
             "What comes back is gamma * x_hat. Its mean is 0; it should be beta.",
         ),
         Mistake(
             "gamma and beta are missing",
-            lambda x, g, b, eps: _normalize(x, 1.0, 0.0, eps),
+            partial(_made, scale=lambda g, b: 1.0, shift=lambda g, b: 0.0),
             "What comes back is x_hat. One step of the algorithm is left: gamma * x_hat + beta.",
         ),
         Mistake(
             "beta is added before gamma multiplies",
-            lambda x, g, b, eps: g * (_normalize(x, 1.0, 0.0, eps) + b),
+            partial(_made, shift=lambda g, b: g * b),
             "It is gamma * x_hat + beta, not gamma * (x_hat + beta).",
         ),
         Mistake(
             "gamma and beta are used by the normalization, not after it",
-            lambda x, g, b, eps: _normalize(g * x + b, 1.0, 0.0, eps),
+            lambda x, g, b, eps: _x_hat(g * x + b, eps),
             "What is scaled and shifted first is normalized back at once, so that gamma and beta "
             "have no effect. They come last.",
         ),
@@ -144,6 +195,8 @@ forward = Exercise(
 )
 
 forward_by_hand = Quantity(
+    name="forward_by_hand",
+    chapter=CHAPTER,
     question="x = (2, 4, 6, 8), gamma = 2, beta = 5, eps neglected: what is the third output?",
     answer=5 + 2 / 5**0.5,
     mistakes=(
@@ -186,14 +239,30 @@ def _identity(x, eps):
     return np.sqrt(x.var(axis=0) + eps), x.mean(axis=0)
 
 
+def _undone(
+    x,
+    eps,
+    root=right_root,
+    ddof=0,
+    gamma=lambda s, mean: s,
+    beta=lambda s, mean: mean,
+):
+    s, mean = root(x.var(axis=0, ddof=ddof), eps), x.mean(axis=0)
+    return gamma(s, mean), beta(s, mean)
+
+
 def _varied(rng):
-    """Tables where eps counts beside the variance, and one where it hardly does."""
-    faint = columns(rng, 16, 3)
+    """Tables where eps counts beside the variance, and some where it hardly does."""
+    faint = columns(rng, rng.integers(12, 20), 3)
     faint[:, 0] *= 0.01
-    return [(columns(rng, 4, 2), 1e-5), (faint, 1e-5), (columns(rng, 9, 4), 0.3)]
+    unit = units(rng)
+    x = np.array([[0.0, 2.0], [4.0, 2.0], [8.0, 2.0], [4.0, -2.0]])
+    return [(x, 1.0), (unit * faint, 1e-5 * unit**2), *tables(rng)]
 
 
 identity = Exercise(
+    name="identity",
+    chapter=CHAPTER,
     question="Which gamma and beta give x back? f(x, eps) -> (gamma, beta)",
     reference=_identity,
     inputs=_varied,
@@ -201,42 +270,39 @@ identity = Exercise(
     mistakes=(
         Mistake(
             "gamma and beta are swapped",
-            lambda x, eps: (x.mean(axis=0), np.sqrt(x.var(axis=0) + eps)),
+            partial(_undone, gamma=lambda s, mean: mean, beta=lambda s, mean: s),
             "gamma multiplies x_hat, so it is the spread; beta is added, so it is the mean.",
         ),
-        *wrong_roots(lambda root: lambda x, eps: (root(x.var(axis=0), eps), x.mean(axis=0))),
+        *wrong_roots(lambda root: partial(_undone, root=root)),
         Mistake(
             "gamma is the standard deviation",
-            lambda x, eps: (x.std(axis=0), x.mean(axis=0)),
+            partial(_undone, root=lambda var, eps: np.sqrt(var)),
             "What was divided by is sqrt(var + eps), so that is what gamma must be. For a feature "
             "whose variance is near eps the two differ much.",
         ),
         Mistake(
             "gamma is a variance",
-            lambda x, eps: (x.var(axis=0) + eps, x.mean(axis=0)),
+            partial(_undone, root=lambda var, eps: var + eps),
             "x_hat was divided by the root of var + eps.",
         ),
         Mistake(
             "gamma is inverted",
-            lambda x, eps: (1 / np.sqrt(x.var(axis=0) + eps), x.mean(axis=0)),
+            partial(_undone, gamma=lambda s, mean: 1 / s),
             "The transform divides by sqrt(var + eps). To undo it, multiply by the same number.",
         ),
         Mistake(
             "beta has the wrong sign",
-            lambda x, eps: (np.sqrt(x.var(axis=0) + eps), -x.mean(axis=0)),
+            partial(_undone, beta=lambda s, mean: -mean),
             "The transform subtracts the mean. To undo it, add the mean.",
         ),
         Mistake(
             "beta is scaled by gamma",
-            lambda x, eps: (
-                np.sqrt(x.var(axis=0) + eps),
-                x.mean(axis=0) / np.sqrt(x.var(axis=0) + eps),
-            ),
+            partial(_undone, beta=lambda s, mean: mean / s),
             "beta is added after gamma has multiplied, so it is the plain mean.",
         ),
         Mistake(
             "the unbiased variance is used",
-            lambda x, eps: (np.sqrt(x.var(axis=0, ddof=1) + eps), x.mean(axis=0)),
+            partial(_undone, ddof=1),
             "The transform divides by the biased one.",
         ),
     ),
@@ -248,6 +314,8 @@ identity = Exercise(
 )
 
 room = Quantity(
+    name="room",
+    chapter=CHAPTER,
     question="One value in a batch of 50 differs from the 49 others, which are equal: its x_hat?",
     answer=7.0,
     mistakes=(
@@ -274,124 +342,139 @@ room = Quantity(
 )
 
 
-def _root(var, eps):
-    return np.sqrt(var + eps)
-
-
-def _images(x, gamma, beta, eps, axes=(0, 2, 3), ddof=0, root=_root):
-    mean = x.mean(axis=axes, keepdims=True)
-    var = x.var(axis=axes, keepdims=True, ddof=ddof)
-    return gamma[:, None, None] * (x - mean) / root(var, eps) + beta[:, None, None]
-
-
-def _reference_images(x, gamma, beta, eps):
+def _transform_images(x, gamma, beta, eps):
     mean = x.mean(axis=(0, 2, 3), keepdims=True)
     var = ((x - mean) ** 2).mean(axis=(0, 2, 3), keepdims=True)
     x_hat = (x - mean) / np.sqrt(var + eps)
     return gamma[:, None, None] * x_hat + beta[:, None, None]
 
 
+def _made_of_images(x, gamma, beta, eps, axis=(0, 2, 3), along=1, **parts):
+    """As for tables, with ``gamma`` and ``beta`` along another axis."""
+    if along == 1:
+        gamma, beta = gamma[:, None, None], beta[:, None, None]
+    return _made(x, gamma, beta, eps, axis=axis, **parts)
+
+
+def _images(rng, n, c, h, w):
+    return np.moveaxis(columns(rng, n * h * w, c).reshape(n, h, w, c), -1, 1)
+
+
 def _batches_of_images(rng):
-    cases = []
-    # W equals C in each: else a gamma along the wrong axis would not broadcast at all.
-    for shape, eps in (((2, 2, 2, 2), 1e-5), ((4, 3, 5, 3), 0.5), ((3, 3, 3, 3), 1e-5)):
-        c = shape[1]
-        n, _, h, w = shape
-        x = np.moveaxis(columns(rng, n * h * w, c).reshape(n, h, w, c), -1, 1)
-        cases.append((x, scales(rng, c), rng.normal(0, 1, c), eps))
+    """W equals C in each: else a gamma along the wrong axis would not broadcast at all."""
+    x = np.array([[0.0, 2.0], [4.0, 2.0], [8.0, 2.0], [4.0, -2.0]])
+    x = x.reshape(2, 1, 2, 2).transpose(0, 3, 1, 2)  # two images of one row
+    cases = [(x, np.array([3.0, -2.0]), np.array([1.0, 2.0]), 1.0)]
+    for large in (0.5, 1e-5):
+        n, c, h = rng.integers(2, 5, 3)
+        unit = units(rng)
+        x = unit * _images(rng, n, c, h, c)
+        cases.append((x, scales(rng, c), rng.normal(0, 1, c), large * unit**2))
     return cases
 
 
 forward_images = Exercise(
+    name="forward_images",
+    chapter=CHAPTER,
     question="Batch-normalize images: f(x, gamma, beta, eps) -> y, with x of shape (N, C, H, W).",
-    reference=_reference_images,
+    reference=_transform_images,
     inputs=_batches_of_images,
     outputs=("y",),
+    hostile=lambda rng, eps: [
+        (
+            np.moveaxis(far_from_zero(rng, eps).reshape(6, 2, 2, 4), -1, 1),
+            scales(rng, 4),
+            rng.normal(0, 1, 4),
+            1e-5,
+        )
+    ],
+    fragile=FRAGILE,
+    describe=lambda case, got, want: deviation.first_deviation(*case, got[0]),
     mistakes=(
         Mistake(
             "each position has its own statistics",
-            lambda x, g, b, eps: _images(x, g, b, eps, axes=(0,)),
+            partial(_made_of_images, axis=(0,)),
             "Over the batch alone, C H W features are treated apart. A channel is one feature: "
             "its positions are samples too.",
         ),
         Mistake(
             "each image has its own statistics",
-            lambda x, g, b, eps: _images(x, g, b, eps, axes=(2, 3)),
+            partial(_made_of_images, axis=(2, 3)),
             "Without axis 0 the batch plays no part: that is instance norm.",
         ),
         Mistake(
             "the channels are averaged",
-            lambda x, g, b, eps: _images(x, g, b, eps, axes=(1, 2, 3)),
+            partial(_made_of_images, axis=(1, 2, 3)),
             "All values of one image: that is layer norm. Keep axis 1, sum over the others.",
         ),
         Mistake(
             "the channels and the batch are averaged",
-            lambda x, g, b, eps: _images(x, g, b, eps, axes=(0, 1)),
+            partial(_made_of_images, axis=(0, 1)),
             "Axis 1 counts the channels; sum over (0, 2, 3).",
         ),
         Mistake(
             "one mean and one variance serve all channels",
-            lambda x, g, b, eps: _images(x, g, b, eps, axes=(0, 1, 2, 3)),
+            partial(_made_of_images, axis=(0, 1, 2, 3)),
             "Each channel has its own. Keep axis 1.",
         ),
         Mistake(
             "the last axis is taken for the channels",
-            lambda x, g, b, eps: _normalize(x, g, b, eps, axis=(0, 1, 2)),
+            partial(_made_of_images, axis=(0, 1, 2), along=-1),
             "Here axis 1 counts the channels. Statistics over (0, 1, 2) are for images with "
             "channels last, and reshape(-1, C) makes rows of channels only of those: move the "
             "axis first, np.moveaxis(x, 1, -1), and back at the end.",
         ),
         Mistake(
             "the statistics are those of the last axis",
-            lambda x, g, b, eps: _images(x, g, b, eps, axes=(0, 1, 2)),
+            partial(_made_of_images, axis=(0, 1, 2)),
             "Over (0, 1, 2) they are right for images with channels last. Here axis 1 counts the "
             "channels; sum over (0, 2, 3).",
         ),
         Mistake(
             "gamma and beta run along the last axis",
-            lambda x, g, b, eps: g * _images(x, np.ones_like(g), np.zeros_like(b), eps) + b,
+            partial(_made_of_images, along=-1),
             "NumPy aligns shapes from the right, so gamma of shape (C,) meets the axis W. "
             "Reshape it to (C, 1, 1).",
         ),
         Mistake(
             "the variance is divided by m - 1",
-            lambda x, g, b, eps: _images(x, g, b, eps, ddof=1),
+            partial(_made_of_images, spread=_unbiased),
             "The transform takes the biased variance, np.var without ddof; m is N H W here.",
         ),
-        *wrong_roots(lambda root: lambda x, g, b, eps: _images(x, g, b, eps, root=root)),
+        *wrong_roots(lambda root: partial(_made_of_images, root=root)),
         Mistake(
             "eps is missing",
-            lambda x, g, b, eps: _images(x, g, b, 0.0),
+            partial(_made_of_images, root=lambda var, eps: np.sqrt(var)),
             "Without it, a constant channel divides zero by zero.",
         ),
         Mistake(
             "the root is missing",
-            lambda x, g, b, eps: _images(x, g, b, eps, root=lambda var, eps: var + eps),
+            partial(_made_of_images, root=lambda var, eps: var + eps),
             "You divide by a variance, which has the squared units of x. Divide by its root.",
         ),
         Mistake(
             "gamma and beta are swapped",
-            lambda x, g, b, eps: _images(x, b, g, eps),
+            partial(_made_of_images, scale=lambda g, b: b, shift=lambda g, b: g),
             "gamma multiplies, beta is added.",
         ),
         Mistake(
             "gamma is missing",
-            lambda x, g, b, eps: _images(x, np.ones_like(g), b, eps),
+            partial(_made_of_images, scale=lambda g, b: 1.0),
             "What comes back is x_hat + beta. Multiply x_hat by gamma first.",
         ),
         Mistake(
             "gamma loses its sign",
-            lambda x, g, b, eps: _images(x, np.abs(g), b, eps),
+            partial(_made_of_images, scale=lambda g, b: np.abs(g)),
             "Nothing keeps gamma positive. Where it is negative, it turns x_hat over.",
         ),
         Mistake(
             "beta is missing",
-            lambda x, g, b, eps: _images(x, g, np.zeros_like(b), eps),
+            partial(_made_of_images, shift=lambda g, b: 0.0),
             "What comes back is gamma * x_hat. Its mean is 0 in each channel; it should be beta.",
         ),
         Mistake(
             "gamma and beta are missing",
-            lambda x, g, b, eps: _images(x, np.ones_like(g), np.zeros_like(b), eps),
+            partial(_made_of_images, scale=lambda g, b: 1.0, shift=lambda g, b: 0.0),
             "What comes back is x_hat. One step of the algorithm is left: gamma * x_hat + beta.",
         ),
     ),

@@ -10,6 +10,8 @@ from bncourse.exercises.exercise import Exercise
 from bncourse.exercises.mistake import Mistake
 from bncourse.exercises.quantity import Quantity
 
+CHAPTER = "why/two-nets"
+
 
 def _softmax(scores, axis=1):
     e = np.exp(scores - scores.max(axis=axis, keepdims=True))
@@ -21,6 +23,8 @@ def _one_hot(scores, labels):
 
 
 untrained_loss = Quantity(
+    name="untrained_loss",
+    chapter=CHAPTER,
     question="Ten classes, and a network that finds each of them equally likely, whatever the "
     "image. What is its mean cross-entropy, in nats?",
     answer=math.log(10),
@@ -66,6 +70,8 @@ untrained_loss = Quantity(
 
 
 neutral_spread = Quantity(
+    name="neutral_spread",
+    chapter=CHAPTER,
     question="Hidden layers of 100 sigmoid units, kept in the middle of the sigmoid. For which "
     "standard deviation tau of the weights does the spread of the pre-activations stay the same "
     "from layer to layer?",
@@ -149,6 +155,8 @@ def _down_columns(scores, labels):
 
 
 logit_gradient = Exercise(
+    name="logit_gradient",
+    chapter=CHAPTER,
     question="The gradient of the mean softmax cross-entropy with respect to the scores: "
     "f(scores, labels) -> dscores, with scores of shape (m, K) and labels of shape (m,).",
     reference=_logit_gradient,
@@ -261,6 +269,8 @@ def _evaluation_scores(net, x):
 
 
 probabilities = Exercise(
+    name="probabilities",
+    chapter=CHAPTER,
     question="A batch-normalized net in training mode, and images x of shape (N, pixels): return "
     "the probability of each class, f(net, x) -> p of shape (N, K), such that no image's answer "
     "depends on the other images.",

@@ -1,0 +1,113 @@
+"""From wrong results to words: which known mistakes give just these, and if none, where it breaks.
+
+An output is explained by one mistake if possible, else by two that are made together.
+"""
+
+from itertools import combinations
+
+import numpy as np
+
+from bncourse.exercises.mistake import fewest, together
+from bncourse.exercises.report import Report
+from bncourse.exercises.showing import difference
+from bncourse.gradcheck import relative_error
+
+
+def wrong_outputs(exercise, runs):
+    """Names of the outputs that differ from the reference's on some input."""
+    return [
+        name
+        for k, name in enumerate(exercise.outputs)
+        if not all(_agree(exercise, r.got[k], r.want[k]) for r in runs)
+    ]
+
+
+def report(exercise, runs, wrong):
+    """The report on an answer some of whose outputs are ``wrong``."""
+    right = [name for name in exercise.outputs if name not in wrong]
+    lines = [f"Not yet. Right: {', '.join(right)}." if right else "Not yet."]
+    single = {(m,): _explained(exercise, m.wrong, wrong, runs) for m in exercise.mistakes}
+    found = fewest(single)
+    left = _not_in(found, wrong)
+    if left:
+        found |= fewest(_pairs(exercise, left, runs))
+        left = _not_in(found, wrong)
+    found = dict(sorted(found.items(), key=lambda item: wrong.index(item[1][0])))
+    lines += [_words(mistakes, names) for mistakes, names in found.items()]
+    if left:
+        lines += _unknown(exercise, runs, left)
+    else:
+        lines += ["For example:", *_example(exercise, runs, wrong[:1])]
+    names = dict.fromkeys(m.name for mistakes in found for m in mistakes)
+    outcome = "unknown mistake" if left else "known mistake"
+    return Report(False, outcome, "\n".join(lines), tuple(names))
+
+
+def _not_in(found, wrong):
+    return [name for name in wrong if not any(name in names for names in found.values())]
+
+
+def _words(mistakes, names):
+    said = f"{', '.join(names)}: "
+    if len(mistakes) == 1:
+        return f"{said}{mistakes[0].name}. {mistakes[0].why}"
+    first, second = mistakes
+    return (
+        f"{said}two mistakes together. First, {first.name}. {first.why} "
+        f"Second, {second.name}. {second.why}"
+    )
+
+
+def _pairs(exercise, left, runs):
+    """For each two mistakes that can be made together, what they explain of what is ``left``."""
+    found = {}
+    for first, second in combinations(exercise.mistakes, 2):
+        both = together(first, second)
+        if both:
+            names = _explained(exercise, both, left, runs)
+            if names:
+                found[first, second] = names
+    return found
+
+
+def _explained(exercise, mistaken, wrong, runs):
+    """Those of the ``wrong`` outputs that a mistaken answer gives just so, on every input."""
+    places = [exercise.outputs.index(name) for name in wrong]
+    differing = set()  # a mistake that does not show on these inputs explains nothing
+    for r in runs:
+        made = exercise.wanted(r.case, mistaken)
+        places = [k for k in places if _agree(exercise, r.got[k], made[k])]
+        if not places:
+            return []
+        differing |= {k for k in places if not _agree(exercise, made[k], r.want[k])}
+    return [exercise.outputs[k] for k in places if k in differing]
+
+
+def _agree(exercise, a, b):
+    if np.shape(a) != np.shape(b):
+        return False
+    if b.dtype.kind == "b" or not np.size(b):
+        return np.array_equal(a, b)
+    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return False
+    return relative_error(np.nan_to_num(a), np.nan_to_num(b)) <= exercise.tolerance
+
+
+def _unknown(exercise, runs, left):
+    """The smallest input that shows it, and where the result leaves the right one."""
+    lines = [f"{', '.join(left)}: wrong, in a way that is not listed here."]
+    if exercise.describe:
+        # The largest input says most: few points lie on any curve.
+        last = runs[-1]
+        lines += exercise.describe(last.case, last.got, last.want)
+    return [*lines, "The smallest input that shows it:", *_example(exercise, runs, left)]
+
+
+def _example(exercise, runs, names):
+    for r in runs:
+        for name in names:
+            k = exercise.outputs.index(name)
+            if not _agree(exercise, r.got[k], r.want[k]):
+                shown = dict(zip(exercise.arguments, r.case, strict=True))
+                return difference(name, r.got[k], r.want[k], shown)
+    raise AssertionError("called without a wrong output")
