@@ -1,17 +1,20 @@
 """Exercises of the chapter *How does a gradient find its way back through a batch?*"""
 
+from functools import partial
+
 import numpy as np
 
+from bncourse.exercises import paths
 from bncourse.exercises.exercise import Exercise
-from bncourse.exercises.inputs import columns, scales
+from bncourse.exercises.inputs import far_from_zero, scales, tables, units
 from bncourse.exercises.mistake import Mistake
 from bncourse.exercises.quantity import Quantity
-from bncourse.exercises.roots import wrong_roots
+from bncourse.exercises.roots import right_root, wrong_roots
 
 CHAPTER = "transform/backward"
 
 
-def _reference(dy, x, gamma, beta, eps):
+def _gradients(dy, x, gamma, beta, eps):
     m = len(x)
     d = x - x.mean(axis=0)
     s = np.sqrt((d * d).mean(axis=0) + eps)
@@ -22,236 +25,240 @@ def _reference(dy, x, gamma, beta, eps):
     return dx, dgamma, dbeta
 
 
-def _forward(x, eps, ddof=0):
-    d = x - x.mean(axis=0)
-    s = np.sqrt(x.var(axis=0, ddof=ddof) + eps)
-    return d, s, d / s
+def _made(
+    dy,
+    x,
+    gamma,
+    beta,
+    eps,
+    own=1.0,
+    mean=lambda m, gamma: -1.0,
+    var=lambda m, gamma: -1.0,
+    scale=lambda gamma, s: gamma / s,
+    root=right_root,
+    ddof=0,
+    x_hat=lambda x, d, s, y: d / s,
+    axis=0,
+    parameters=lambda dgamma, dbeta, m, gamma: (dgamma, dbeta),
+):
+    """The three gradients in parts that can be replaced; right as it stands.
 
-
-def _weighed(mean=-1.0, var=-1.0, scale=None):
-    """``dx`` with other weights for the mean path and the variance path, or another factor.
-
-    Each is a number or a function: the weights of the batch size and gamma, the factor of gamma
-    and s.
+    ``own``, ``mean`` and ``var`` weigh the three paths of ``dx``; ``scale`` is what stands before
+    the bracket; ``axis`` is that of the means in ``dx``.
     """
-
-    def wrong(dy, x, gamma, beta, eps):
-        _, dgamma, dbeta = _reference(dy, x, gamma, beta, eps)
-        _, s, x_hat = _forward(x, eps)
-        m = len(x)
-        b, c = (w(m, gamma) if callable(w) else w for w in (mean, var))
-        factor = scale(gamma, s) if scale else gamma / s
-        dx = factor * (dy + b * dy.mean(0) + c * x_hat * (dy * x_hat).mean(0))
-        return dx, dgamma, dbeta
-
-    return wrong
+    d = x - x.mean(axis=0)
+    s = root(x.var(axis=0, ddof=ddof), eps)
+    z = x_hat(x, d, s, gamma * d / s + beta)
+    m = len(x)
+    via_mean = mean(m, gamma) * dy.mean(axis, keepdims=True)
+    via_var = var(m, gamma) * z * (dy * z).mean(axis, keepdims=True)
+    dx = scale(gamma, s) * (own * dy + via_mean + via_var)
+    return dx, *parameters((dy * z).sum(axis=0), dy.sum(axis=0), m, gamma)
 
 
-def _instead_of_x_hat(stand_in):
-    """All three gradients, with something else in the place of ``x_hat``."""
+def _weight(value):
+    return lambda m, gamma: value
 
-    def wrong(dy, x, gamma, beta, eps):
-        d, s, x_hat = _forward(x, eps)
-        z = stand_in(x, d, gamma * x_hat + beta)
-        dx = gamma / s * (dy - dy.mean(0) - z * (dy * z).mean(0))
-        return dx, (dy * z).sum(0), dy.sum(0)
 
-    return wrong
+def _times_m(m, gamma):
+    return -m
+
+
+def _over_m(m, gamma):
+    return -1 / m
+
+
+def _over_gamma(m, gamma):
+    return -1 / gamma
 
 
 def _once(dy, x, gamma, beta, eps):
     """``x - mean`` for ``x_hat`` in ``dgamma``, and with it in one place of ``dx``."""
-    d, s, x_hat = _forward(x, eps)
+    d = x - x.mean(axis=0)
+    s = np.sqrt(x.var(axis=0) + eps)
     dgamma = (dy * d).sum(0)
-    return gamma / s * (dy - dy.mean(0) - x_hat * dgamma / len(x)), dgamma, dy.sum(0)
-
-
-def _with_root(root):
-    """All three gradients by the right formulas, with a wrong ``s`` in them."""
-
-    def wrong(dy, x, gamma, beta, eps):
-        s = root(x.var(axis=0), eps)
-        x_hat = (x - x.mean(axis=0)) / s
-        dx = gamma / s * (dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0))
-        return dx, (dy * x_hat).sum(0), dy.sum(0)
-
-    return wrong
-
-
-def _averaged_over(axis):
-    """``dx`` with its two means over the wrong axis."""
-
-    def wrong(dy, x, gamma, beta, eps):
-        _, dgamma, dbeta = _reference(dy, x, gamma, beta, eps)
-        _, s, x_hat = _forward(x, eps)
-        own = dy - dy.mean(axis, keepdims=True)
-        return gamma / s * (own - x_hat * (dy * x_hat).mean(axis, keepdims=True)), dgamma, dbeta
-
-    return wrong
-
-
-def _unbiased(dy, x, gamma, beta, eps):
-    _, s, x_hat = _forward(x, eps, ddof=1)
-    dx = gamma / s * (dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0))
-    return dx, (dy * x_hat).sum(0), dy.sum(0)
-
-
-def _parameters(dgamma, dbeta):
-    """Right ``dx``; the gradients of the parameters from what they are made of."""
-
-    def wrong(dy, x, gamma, beta, eps):
-        dx, right_gamma, right_beta = _reference(dy, x, gamma, beta, eps)
-        return dx, dgamma(right_gamma, right_beta, len(x)), dbeta(right_gamma, right_beta, len(x))
-
-    return wrong
+    return gamma / s * (dy - dy.mean(0) - d / s * dgamma / len(x)), dgamma, dy.sum(0)
 
 
 def _tables(rng):
-    """Tables from tiny to small; the large eps tells the ways of losing it apart."""
-    cases = []
-    for (n, d), eps in (((3, 2), 1e-5), ((8, 5), 0.5), ((20, 4), 1e-5)):
-        dy = rng.normal(rng.normal(0, 1, d), 1, (n, d))
-        cases.append((dy, columns(rng, n, d), scales(rng, d), rng.normal(0, 1, d), eps))
+    """A table whose numbers come out round, and two at random."""
+    x = np.array([[1.0, 7.0], [4.0, 1.0], [7.0, 4.0]])
+    dy = np.array([[3.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
+    cases = [(dy, x, np.array([6.0, -3.0]), np.array([1.0, 2.0]), 3.0)]
+    for x, eps in tables(rng):
+        d = x.shape[1]
+        dy = units(rng) * rng.normal(rng.normal(0, 1, d), 1, x.shape)
+        cases.append((dy, x, scales(rng, d), rng.normal(0, 1, d), eps))
     return cases
+
+
+def _hostile(rng, eps):
+    x = far_from_zero(rng, eps)
+    return [(rng.normal(1, 1, x.shape), x, scales(rng, 4), rng.normal(0, 1, 4), 1e-5)]
+
+
+def _read_off(case, got, want):
+    """Where ``dx`` leaves the right one; nothing, if it does not."""
+    dy, x, gamma, _, eps = case
+    if np.allclose(got[0], want[0], atol=1e-5 * np.abs(want[0]).max()):
+        return []
+    return paths.first_deviation(got[0], dy, x, gamma, eps)
 
 
 backward = Exercise(
     name="backward",
     chapter=CHAPTER,
     question="Go back: f(dy, x, gamma, beta, eps) -> (dx, dgamma, dbeta), with x of shape (N, D).",
-    reference=_reference,
+    reference=_gradients,
     inputs=_tables,
     outputs=("dx", "dgamma", "dbeta"),
+    hostile=_hostile,
+    fragile="where the mean is large beside the spread, mean(x * x) - mean**2 subtracts two "
+    "numbers that agree in all their digits, and nothing is left. Subtract the mean from x "
+    "first, and square what remains.",
+    describe=_read_off,
     mistakes=(
         Mistake(
             "the statistics are treated as constants",
-            _weighed(mean=0, var=0),
+            partial(_made, mean=_weight(0), var=_weight(0)),
             "What comes back is gamma / s * dy: the path of its own is there, those through the "
             "mean and the variance are not. The column sums of dx should be 0.",
         ),
         Mistake(
             "the path through the variance is missing",
-            _weighed(var=0),
+            partial(_made, var=_weight(0)),
             "The column sums of dx are 0, as they should be, so the mean is in order. But dx "
             "still has a part along x_hat: s depends on every x_i.",
         ),
         Mistake(
             "the path through the mean is missing",
-            _weighed(mean=0),
+            partial(_made, mean=_weight(0)),
             "The column sums of dx should be 0. mu goes into every d_i, so its gradient is minus "
             "the sum of theirs, and each x_i gets 1/m of it.",
         ),
         Mistake(
             "the path through the variance has the wrong sign",
-            _weighed(var=1),
+            partial(_made, var=_weight(1)),
             "A larger s makes x_hat smaller: the derivative of d / s with respect to s is "
             "-d / s**2.",
         ),
         Mistake(
+            "the path of its own is missing",
+            partial(_made, own=0),
+            "The paths through the mean and the variance are there. But x_i also goes straight "
+            "into its own y_i: add gamma / s * dy.",
+        ),
+        Mistake(
+            "the sign of dx is turned round",
+            partial(_made, scale=lambda gamma, s: -gamma / s),
+            "All of dx is right but for its sign: in gamma / s * (dy - ...), dy comes first. With "
+            "yours, each step of descent climbs.",
+        ),
+        Mistake(
             "the path through the mean has the wrong sign",
-            _weighed(mean=1),
+            partial(_made, mean=_weight(1)),
             "d = x - mu, so a slope of -1 leads to mu: the mean of dy is subtracted.",
         ),
         Mistake(
             "a factor 2 is lost in the path through the variance",
-            _weighed(var=-0.5),
+            partial(_made, var=_weight(-0.5)),
             "The square gives 2 d and the root gives 1 / (2 s): the two cancel. If you have one, "
             "you need the other.",
         ),
         Mistake(
             "a factor 2 is left over in the path through the variance",
-            _weighed(var=-2),
+            partial(_made, var=_weight(-2)),
             "The square gives 2 d and the root gives 1 / (2 s): the two cancel. Yours misses the "
             "2 below the line.",
         ),
         Mistake(
             "the path through the variance is divided by m - 1",
-            _weighed(var=lambda m, gamma: -m / (m - 1)),
+            partial(_made, var=lambda m, gamma: -m / (m - 1)),
             "The forward pass divides by m, so its gradient does too.",
         ),
         Mistake(
             "the variance is divided by m - 1",
-            _unbiased,
+            partial(_made, ddof=1),
             "You normalized by the unbiased variance, ddof=1. The transform takes the biased one.",
         ),
         Mistake(
             "1/m is missing in both paths",
-            _weighed(mean=lambda m, gamma: -m, var=lambda m, gamma: -m),
+            partial(_made, mean=_times_m, var=_times_m),
             "Sums where means are needed: a mean going forward spreads 1/m going back.",
         ),
         Mistake(
             "1/m is missing in the path through the mean",
-            _weighed(mean=lambda m, gamma: -m),
+            partial(_made, mean=_times_m),
             "mu is a mean, so each x_i gets 1/m of its gradient.",
         ),
         Mistake(
             "1/m is missing in the path through the variance",
-            _weighed(var=lambda m, gamma: -m),
+            partial(_made, var=_times_m),
             "The variance is a mean of squares, so each d_i gets 2 d_i / m of its gradient.",
         ),
         Mistake(
             "it is divided by m twice",
-            _weighed(mean=lambda m, gamma: -1 / m, var=lambda m, gamma: -1 / m),
+            partial(_made, mean=_over_m, var=_over_m),
             "dbeta and dgamma are sums. Divide them by m once, in dx.",
         ),
         Mistake(
             "gamma is missing in dx",
-            _weighed(scale=lambda gamma, s: 1 / s),
+            partial(_made, scale=lambda gamma, s: 1 / s),
             "The way back begins with dx_hat = gamma * dy.",
         ),
         Mistake(
             "gamma is missing in the path through the variance",
-            _weighed(var=lambda m, gamma: -1 / gamma),
+            partial(_made, var=_over_gamma),
             "All three terms of dx carry gamma: put it in front of the bracket. dgamma is a sum "
             "of dy * x_hat, not of dx_hat * x_hat.",
         ),
         Mistake(
             "gamma is missing in the path through the mean",
-            _weighed(mean=lambda m, gamma: -1 / gamma),
+            partial(_made, mean=_over_gamma),
             "All three terms of dx carry gamma: put it in front of the bracket. dbeta is a sum of "
             "dy, not of dx_hat.",
         ),
         Mistake(
             "gamma is missing in the paths through the mean and the variance",
-            _weighed(mean=lambda m, gamma: -1 / gamma, var=lambda m, gamma: -1 / gamma),
+            partial(_made, mean=_over_gamma, var=_over_gamma),
             "All three terms of dx carry gamma: put it in front of the bracket. dgamma and dbeta "
             "are made from dy, not from dx_hat.",
         ),
         Mistake(
             "gamma loses its sign",
-            _weighed(scale=lambda gamma, s: np.abs(gamma) / s),
+            partial(_made, scale=lambda gamma, s: np.abs(gamma) / s),
             "Nothing keeps gamma positive. Where it is negative, dx turns over.",
         ),
         Mistake(
             "gamma is in dx twice",
-            _weighed(scale=lambda gamma, s: gamma**2 / s),
+            partial(_made, scale=lambda gamma, s: gamma**2 / s),
             "The ratio to the right answer is gamma in each column: dx_hat = gamma * dy has it "
             "already.",
         ),
         Mistake(
             "dx is not divided by s",
-            _weighed(scale=lambda gamma, s: gamma),
+            partial(_made, scale=lambda gamma, s: gamma),
             "x_hat = d / s: on the way back, too, it is divided by s.",
         ),
         Mistake(
             "dx is divided by s squared",
-            _weighed(scale=lambda gamma, s: gamma / s**2),
+            partial(_made, scale=lambda gamma, s: gamma / s**2),
             "The factor is gamma / s, and s is the root of var + eps.",
         ),
         Mistake(
             "eps is missing",
-            lambda dy, x, gamma, beta, eps: _reference(dy, x, gamma, beta, 0.0),
+            partial(_made, root=lambda var, eps: np.sqrt(var)),
             "s is the root of var + eps, going back as going forward.",
         ),
-        *wrong_roots(_with_root),
+        *wrong_roots(lambda root: partial(_made, root=root)),
         Mistake(
             "x stands for x_hat",
-            _instead_of_x_hat(lambda x, d, y: x),
+            partial(_made, x_hat=lambda x, d, s, y: x),
             "The formula needs the normalized input: subtract the mean and divide by s.",
         ),
         Mistake(
             "x - mean stands for x_hat",
-            _instead_of_x_hat(lambda x, d, y: d),
+            partial(_made, x_hat=lambda x, d, s, y: d),
             "It is centered, but not yet divided by s. If dx alone is wrong, there is another "
             "way to it: in the equation for dvar, (var + eps) has the exponent -1/2 instead of "
             "-3/2.",
@@ -265,37 +272,37 @@ backward = Exercise(
         ),
         Mistake(
             "y stands for x_hat",
-            _instead_of_x_hat(lambda x, d, y: y),
+            partial(_made, x_hat=lambda x, d, s, y: y),
             "The two agree only while gamma is 1 and beta is 0, as at the start of training.",
         ),
         Mistake(
             "the means in dx run along each row",
-            _averaged_over(1),
+            partial(_made, axis=1),
             "axis=1 runs along the features. Sum over the examples, axis 0, as the forward pass.",
         ),
         Mistake(
             "the means in dx run over the whole table",
-            _averaged_over((0, 1)),
+            partial(_made, axis=(0, 1)),
             "A mean without an axis mixes the features. Sum over the examples, axis 0.",
         ),
         Mistake(
             "dx is zero",
-            lambda dy, x, g, b, eps: (np.zeros_like(x), *_reference(dy, x, g, b, eps)[1:]),
+            partial(_made, scale=lambda gamma, s: 0.0),
             "That is right for one loss, the sum of all outputs, and for no useful one.",
         ),
         Mistake(
             "dgamma and dbeta are swapped",
-            _parameters(lambda g, b, m: b, lambda g, b, m: g),
+            partial(_made, parameters=lambda g, b, m, gamma: (b, g)),
             "gamma multiplies x_hat, so its gradient is the sum of dy * x_hat.",
         ),
         Mistake(
             "a mean is returned where a sum is needed",
-            _parameters(lambda g, b, m: g / m, lambda g, b, m: b / m),
+            partial(_made, parameters=lambda g, b, m, gamma: (g / m, b / m)),
             "The same gamma and beta serve every example, so the gradients of all add up.",
         ),
         Mistake(
             "it is multiplied by gamma",
-            lambda dy, x, g, b, eps: _reference(g * dy, x, 1.0, b, eps),
+            partial(_made, parameters=lambda g, b, m, gamma: (gamma * g, gamma * b)),
             "That is made from dx_hat = gamma * dy. The gradients of gamma and beta take dy.",
         ),
     ),
@@ -389,16 +396,20 @@ def _centering(dy):
     return dy - dy.mean(axis=0)
 
 
+def _upstreams(rng):
+    cases = [(np.array([[3.0, 1.0], [0.0, 2.0], [0.0, 3.0]]),)]
+    for rows in (rng.integers(4, 8), rng.integers(8, 20)):
+        shape = rows, rng.integers(2, 6)
+        cases.append((units(rng) * rng.normal(rng.choice((-1, 1)), 1, shape),))
+    return cases
+
+
 centering = Exercise(
     name="centering",
     chapter=CHAPTER,
     question="The layer is y = x - mean, for each column of x. f(dy) -> dx",
     reference=_centering,
-    inputs=lambda rng: [
-        (rng.normal(1, 1, (3, 2)),),
-        (rng.normal(-1, 2, (5, 4)),),
-        (rng.normal(0.5, 1, (16, 3)),),
-    ],
+    inputs=_upstreams,
     outputs=("dx",),
     mistakes=(
         Mistake(
@@ -459,20 +470,45 @@ def _inference(dy, x, gamma, mean, var, eps):
 
 
 def _given_statistics(rng):
-    cases = []
-    for (n, d), eps in (((3, 2), 1e-5), ((8, 5), 0.5), ((20, 4), 1e-5)):
-        dy = rng.normal(rng.normal(0, 1, d), 1, (n, d))
-        mean, var = rng.normal(0, 2, d), rng.uniform(0.6, 4, d)
-        var[0] = 0.2  # below the large eps, as in the tables
-        cases.append((dy, columns(rng, n, d), scales(rng, d), mean, var, eps))
+    """A table whose numbers come out round, and two at random."""
+    x = np.array([[1.0, 7.0], [4.0, 1.0], [7.0, 4.0]])
+    dy = np.array([[3.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
+    mean, var = np.array([1.0, 4.0]), np.array([1.0, 13.0])
+    cases = [(dy, x, np.array([6.0, -3.0]), mean, var, 3.0)]
+    for x, eps in tables(rng):
+        d = x.shape[1]
+        unit = np.sqrt(x.var(axis=0).max())
+        mean, var = unit * rng.normal(0, 2, d), unit**2 * rng.uniform(0.6, 4, d)
+        var[0] = 0.4 * eps if eps > 1e-3 * unit**2 else var[0]  # eps counts, as in the tables
+        dy = units(rng) * rng.normal(rng.normal(0, 1, d), 1, x.shape)
+        cases.append((dy, x, scales(rng, d), mean, var, eps))
     return cases
 
 
-def _as_in_training(dy, x, gamma, mean, var, eps):
-    s = np.sqrt(var + eps)
-    x_hat = (x - mean) / s
-    dx = gamma / s * (dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0))
-    return dx, (dy * x_hat).sum(0), dy.sum(0)
+def _made_inference(
+    dy,
+    x,
+    gamma,
+    mean,
+    var,
+    eps,
+    statistics=lambda x, mean, var: (mean, var),
+    root=right_root,
+    scale=lambda gamma: gamma,
+    bracket=lambda dy, x_hat: dy,
+    x_hat=lambda x, d, s: d / s,
+    parameters=lambda dgamma, dbeta, m: (dgamma, dbeta),
+):
+    """The gradients of inference in parts that can be replaced; right as it stands."""
+    mean, var = statistics(x, mean, var)
+    s = root(var, eps)
+    z = x_hat(x, x - mean, s)
+    dx = scale(gamma) / s * bracket(dy, z)
+    return dx, *parameters((dy * z).sum(0), dy.sum(0), len(x))
+
+
+def _projected(dy, x_hat):
+    return dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0)
 
 
 backward_inference = Exercise(
@@ -485,35 +521,36 @@ backward_inference = Exercise(
     mistakes=(
         Mistake(
             "it goes back through statistics that are given",
-            _as_in_training,
+            partial(_made_inference, bracket=_projected),
             "Here mean and var do not depend on x. The paths through them do not exist.",
         ),
         Mistake(
             "the statistics of the batch are used",
-            lambda dy, x, g, mean, var, eps: _reference(dy, x, g, 0.0, eps),
+            partial(
+                _made_inference,
+                statistics=lambda x, mean, var: (x.mean(0), x.var(0)),
+                bracket=_projected,
+            ),
             "In inference, mean and var are arguments: nothing is taken from the batch.",
         ),
         Mistake(
             "the variance of the batch stands for the given one",
-            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, mean, x.var(0), eps),
+            partial(_made_inference, statistics=lambda x, mean, var: (mean, x.var(0))),
             "In inference, var is an argument: use it, and not x.var(axis=0).",
         ),
         Mistake(
             "the mean of the batch stands for the given one",
-            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, x.mean(0), var, eps),
+            partial(_made_inference, statistics=lambda x, mean, var: (x.mean(0), var)),
             "In inference, mean is an argument: use it, and not x.mean(axis=0).",
         ),
         Mistake(
             "mean and variance of the batch stand for the given ones",
-            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, x.mean(0), x.var(0), eps),
+            partial(_made_inference, statistics=lambda x, mean, var: (x.mean(0), x.var(0))),
             "In inference, mean and var are arguments: nothing is taken from the batch.",
         ),
         Mistake(
             "there is a path through the mean",
-            lambda dy, x, g, mean, var, eps: (
-                _inference(dy - dy.mean(0), x, g, mean, var, eps)[:1]
-                + _inference(dy, x, g, mean, var, eps)[1:]
-            ),
+            partial(_made_inference, bracket=lambda dy, x_hat: dy - dy.mean(0)),
             "The mean of dy is subtracted where mu depends on x. Here the mean is given.",
         ),
         Mistake(
@@ -527,61 +564,43 @@ backward_inference = Exercise(
         ),
         Mistake(
             "it is not divided by s",
-            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, mean, np.ones_like(var), 0.0),
+            partial(_made_inference, root=lambda var, eps: 1.0),
             "x_hat = (x - mean) / s, so dx = gamma / s * dy, and dgamma is the sum of dy * x_hat.",
         ),
         Mistake(
             "dgamma and dbeta are swapped",
-            lambda dy, x, g, mean, var, eps: (
-                g / np.sqrt(var + eps) * dy,
-                dy.sum(0),
-                (dy * (x - mean) / np.sqrt(var + eps)).sum(0),
-            ),
+            partial(_made_inference, parameters=lambda g, b, m: (b, g)),
             "gamma multiplies x_hat, so its gradient is the sum of dy * x_hat.",
         ),
-        *wrong_roots(
-            lambda root: (
-                lambda dy, x, g, mean, var, eps: _inference(
-                    dy, x, g, mean, root(var, eps) ** 2, 0.0
-                )
-            )
+        Mistake(
+            "eps is missing",
+            partial(_made_inference, root=lambda var, eps: np.sqrt(var)),
+            "s is the root of var + eps.",
         ),
+        *wrong_roots(lambda root: partial(_made_inference, root=root)),
         Mistake(
             "gamma loses its sign",
-            lambda dy, x, g, mean, var, eps: _inference(dy, x, np.abs(g), mean, var, eps),
+            partial(_made_inference, scale=lambda gamma: np.abs(gamma)),
             "Nothing keeps gamma positive. Where it is negative, dx turns over.",
         ),
         Mistake(
             "gamma is missing in dx",
-            lambda dy, x, g, mean, var, eps: _inference(dy, x, 1.0, mean, var, eps),
+            partial(_made_inference, scale=lambda gamma: 1.0),
             "y = gamma * x_hat + beta: the way back begins with gamma * dy.",
         ),
         Mistake(
-            "eps is missing",
-            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, mean, var, 0.0),
-            "s is the root of var + eps.",
-        ),
-        Mistake(
             "the root is missing",
-            lambda dy, x, g, mean, var, eps: _inference(dy, x, g, mean, (var + eps) ** 2, 0.0),
+            partial(_made_inference, root=lambda var, eps: var + eps),
             "s is the root of var + eps.",
         ),
         Mistake(
             "x stands for x_hat",
-            lambda dy, x, g, mean, var, eps: (
-                g / np.sqrt(var + eps) * dy,
-                (dy * x).sum(0),
-                dy.sum(0),
-            ),
+            partial(_made_inference, x_hat=lambda x, d, s: x),
             "gamma multiplies x_hat = (x - mean) / s.",
         ),
         Mistake(
             "a mean is returned where a sum is needed",
-            lambda dy, x, g, mean, var, eps: (
-                g / np.sqrt(var + eps) * dy,
-                (dy * (x - mean) / np.sqrt(var + eps)).mean(0),
-                dy.mean(0),
-            ),
+            partial(_made_inference, parameters=lambda g, b, m: (g / m, b / m)),
             "The same gamma and beta serve every example, so the gradients of all add up.",
         ),
     ),

@@ -107,12 +107,12 @@ forward = Exercise(
             partial(_made, axis=None),
             "x.mean() without an axis mixes the features. Each of the D features has its own mean.",
         ),
-        *wrong_roots(lambda root: partial(_made, root=root)),
         Mistake(
             "eps is missing",
             partial(_made, root=lambda var, eps: np.sqrt(var)),
             "Without it, a constant feature divides zero by zero (section 'What epsilon does').",
         ),
+        *wrong_roots(lambda root: partial(_made, root=root)),
         Mistake(
             "the root is missing",
             partial(_made, root=lambda var, eps: var + eps),
@@ -273,13 +273,13 @@ identity = Exercise(
             partial(_undone, gamma=lambda s, mean: mean, beta=lambda s, mean: s),
             "gamma multiplies x_hat, so it is the spread; beta is added, so it is the mean.",
         ),
-        *wrong_roots(lambda root: partial(_undone, root=root)),
         Mistake(
             "gamma is the standard deviation",
             partial(_undone, root=lambda var, eps: np.sqrt(var)),
             "What was divided by is sqrt(var + eps), so that is what gamma must be. For a feature "
             "whose variance is near eps the two differ much.",
         ),
+        *wrong_roots(lambda root: partial(_undone, root=root)),
         Mistake(
             "gamma is a variance",
             partial(_undone, root=lambda var, eps: var + eps),
@@ -441,12 +441,12 @@ forward_images = Exercise(
             partial(_made_of_images, spread=_unbiased),
             "The transform takes the biased variance, np.var without ddof; m is N H W here.",
         ),
-        *wrong_roots(lambda root: partial(_made_of_images, root=root)),
         Mistake(
             "eps is missing",
             partial(_made_of_images, root=lambda var, eps: np.sqrt(var)),
             "Without it, a constant channel divides zero by zero.",
         ),
+        *wrong_roots(lambda root: partial(_made_of_images, root=root)),
         Mistake(
             "the root is missing",
             partial(_made_of_images, root=lambda var, eps: var + eps),

@@ -28,10 +28,9 @@ def report(exercise, runs, wrong):
     lines = [f"Not yet. Right: {', '.join(right)}." if right else "Not yet."]
     single = {(m,): _explained(exercise, m.wrong, wrong, runs) for m in exercise.mistakes}
     found = fewest(single)
+    if _not_in(found, wrong):
+        found = fewest(single | _pairs(exercise, wrong, runs))
     left = _not_in(found, wrong)
-    if left:
-        found |= fewest(_pairs(exercise, left, runs))
-        left = _not_in(found, wrong)
     found = dict(sorted(found.items(), key=lambda item: wrong.index(item[1][0])))
     lines += [_words(mistakes, names) for mistakes, names in found.items()]
     if left:
@@ -58,13 +57,13 @@ def _words(mistakes, names):
     )
 
 
-def _pairs(exercise, left, runs):
-    """For each two mistakes that can be made together, what they explain of what is ``left``."""
+def _pairs(exercise, wrong, runs):
+    """For each two mistakes that can be made together, which ``wrong`` outputs they explain."""
     found = {}
     for first, second in combinations(exercise.mistakes, 2):
         both = together(first, second)
         if both:
-            names = _explained(exercise, both, left, runs)
+            names = _explained(exercise, both, wrong, runs)
             if names:
                 found[first, second] = names
     return found
