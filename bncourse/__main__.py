@@ -1,4 +1,7 @@
-"""The command line: what is installed here, and the data sets. ``python -m bncourse --help``."""
+"""The command line: what is installed, the data sets, and a reader's progress.
+
+``python -m bncourse --help`` says more.
+"""
 
 import argparse
 import json
@@ -10,6 +13,7 @@ import bncourse
 from bncourse import about
 from bncourse.data import downloads
 from bncourse.data.sources import SOURCES
+from bncourse.exercises import EXERCISES, progress
 
 PROGRAM = "python -m bncourse"
 
@@ -26,6 +30,7 @@ The companion package of the batch normalization course.
 examples:
   {PROGRAM} info              what is installed, and can a GPU be used?
   {PROGRAM} data fetch mnist  download MNIST once, for all programs
+  {PROGRAM} progress          which exercises are solved, and which are left
 
 Nothing has to be downloaded to begin: the chapters use small images that come
 with scikit-learn. Add --help to a command to read more about it."""
@@ -72,6 +77,18 @@ one line a data set, and nothing else, so that a script can use it.
 example:
   ls "$({PROGRAM} data path mnist)\""""
 
+PROGRESS = f"""\
+Show the exercises of the course, and which of them you have solved. Each check
+of an answer of yours adds a line to a small file; nothing leaves this computer.
+
+examples:
+  {PROGRAM} progress
+  {PROGRAM} progress --json     the same for a program
+  {PROGRAM} progress --forget   remove the file, and begin again
+
+The file is in your own data folder, or where the environment variable
+BNCOURSE_PROGRESS says."""
+
 
 def main(arguments=None):
     """Run one command.
@@ -116,6 +133,11 @@ def _parser():
     info = _command(commands.add_parser, INFO, name="info", help="versions, backends, GPU, data")
     info.add_argument("--json", action="store_true", help="print JSON")
     info.set_defaults(run=_info)
+
+    solved = _command(commands.add_parser, PROGRESS, name="progress", help="exercises solved")
+    solved.add_argument("--json", action="store_true", help="print JSON")
+    solved.add_argument("--forget", action="store_true", help="remove all that is recorded")
+    solved.set_defaults(run=_progress)
 
     data = _command(commands.add_parser, DATA, name="data", help="download and check data sets")
     data.set_defaults(run=_show_help(data))
@@ -164,6 +186,20 @@ def _names(options):
 def _info(options):
     found = about.environment()
     print(json.dumps(found, indent=2) if options.json else about.text(found))
+    return FINE
+
+
+def _progress(options):
+    if options.forget:
+        progress.forget()
+        print(f"{progress.file()} is removed")
+    elif options.json:
+        states = progress.read()
+        found = {e.name: vars(states.get(e.name, progress.State())) for e in EXERCISES}
+        print(json.dumps(found, indent=2))
+    else:
+        print(progress.table(EXERCISES))
+        print(f"\nkept in {progress.file()}")
     return FINE
 
 

@@ -5,7 +5,9 @@
 >>> backward.hint()                  # one step further each time
 >>> backward.solution()              # a solution to read
 
-One file a chapter. What an exercise knows of wrong answers are functions that give them.
+``EXERCISES`` holds all of them in the order of the course. One file a chapter; what an exercise
+knows of wrong answers are functions that give them. What was solved is kept in a file of the
+reader's own, see :mod:`bncourse.exercises.progress`.
 """
 
 from bncourse.exercises.exercise import Exercise
@@ -33,7 +35,28 @@ from bncourse.exercises.two_nets import (
     untrained_loss,
 )
 
+EXERCISES = (
+    # why/two-nets
+    untrained_loss,
+    neutral_spread,
+    logit_gradient,
+    probabilities,
+    # transform/forward
+    forward_by_hand,
+    forward,
+    identity,
+    room,
+    forward_images,
+    # transform/backward
+    backward_by_hand,
+    centering,
+    backward,
+    pair,
+    backward_inference,
+)
+
 __all__ = [
+    "EXERCISES",
     "Exercise",
     "Mistake",
     "Quantity",

@@ -48,8 +48,16 @@ def _argument(name, value, index):
     if array.ndim > 2 and len(index) > 1 and array[:, index[1]].size <= LARGEST:
         return f"{name}[:, {index[1]}] = {_digits(array[:, index[1]])}"
     if array.ndim > 2 or array.size > LARGEST:
-        return f"{name} = an array of shape {array.shape}"
+        return f"{name} = an array of shape {array.shape}{_feature(array, index)}"
     return f"{name} = {_digits(array)}"
+
+
+def _feature(array, index):
+    """Mean and spread of the feature that ``index`` is in."""
+    if array.ndim < 2 or len(index) < 2 or array.dtype.kind != "f":
+        return ""
+    values = array[:, index[1]]
+    return f"; feature {index[1]} has mean {values.mean():.3g} and spread {values.std():.3g}"
 
 
 def _seen(yours, wanted, index):
