@@ -16,8 +16,9 @@ from bncourse import about, arrays
 from bncourse.__main__ import main
 from bncourse.data import downloads
 from bncourse.data.sources import SOURCES
+from bncourse.exercises import EXERCISES, progress, room
 
-COMMANDS = ["", "info", "data", "data fetch", "data verify", "data path"]
+COMMANDS = ["", "info", "progress", "data", "data fetch", "data verify", "data path"]
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +271,26 @@ def test_a_reader_that_leaves_early_causes_no_traceback(tmp_path):
     )
     os.close(writer)
     assert done.returncode == 1 and done.stderr == ""
+
+
+def test_progress_shows_what_was_solved(run):
+    room.check(7)
+    code, out, err = run("progress")
+    assert code == 0 and err == ""
+    assert f"1 of {len(EXERCISES)} solved" in out and str(progress.file()) in out
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+
+
+def test_progress_for_a_program(run):
+    room.check(6)
+    code, out, _ = run("progress --json")
+    found = json.loads(out)
+    assert code == 0 and set(found) == {e.name for e in EXERCISES}
+    assert found["room"] == {"attempts": 1, "solved": "", "last": "unknown mistake"}
+
+
+def test_progress_is_forgotten(run):
+    room.check(7)
+    code, out, _ = run("progress --forget")
+    assert code == 0 and "is removed" in out
+    assert progress.read() == {}

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 
@@ -125,9 +126,13 @@ def _logit_gradient(scores, labels):
 
 
 def _score_tables(rng):
-    """Small tables, the last with rows near 1000 and near -1000. All are exact in float32."""
-    cases = []
-    for m, classes, offset in ((2, 3, 0), (6, 4, 0), (4, 10, 1000)):
+    """Round numbers; then random tables, the last with rows near 1000 and near -1000.
+
+    All are exact in float32.
+    """
+    cases = [(np.array([[1.0, 2.0, 4.0], [0.0, 3.0, 3.0]]), np.array([2, 0]))]
+    for offset in (0, 1000):
+        m, classes = rng.integers(4, 9), rng.integers(4, 11)
         scores = np.round(64 * rng.normal(0, 1.5, (m, classes))) / 64
         scores[::2] -= offset
         scores[1::2] += offset
@@ -135,23 +140,21 @@ def _score_tables(rng):
     return cases
 
 
-def _overflowing(scores, labels):
+def _overflowing(scores):
     e = np.exp(scores)
-    return (e / e.sum(axis=1, keepdims=True) - _one_hot(scores, labels)) / len(scores)
+    return e / e.sum(axis=1, keepdims=True)
 
 
-def _one_maximum(scores, labels):
-    return _overflowing(scores - scores.max(), labels)
-
-
-def _every_row(scores, labels):
-    p = _softmax(scores)
-    p[:, labels] -= 1
-    return p / len(p)
-
-
-def _down_columns(scores, labels):
-    return (_softmax(scores, axis=0) - _one_hot(scores, labels)) / len(scores)
+def _made(
+    scores,
+    labels,
+    softmax=_softmax,
+    sign=1,
+    one_hot=_one_hot,
+    divisor=lambda m, classes: m,
+):
+    """The gradient in parts that can be replaced; right as it stands."""
+    return sign * (softmax(scores) - one_hot(scores, labels)) / divisor(*scores.shape)
 
 
 logit_gradient = Exercise(
@@ -165,64 +168,64 @@ logit_gradient = Exercise(
     mistakes=(
         Mistake(
             "it is not divided by m",
-            lambda z, t: _logit_gradient(z, t) * len(z),
+            partial(_made, divisor=lambda m, classes: 1),
             "The loss is a mean, so its gradient is one too. Nothing will crash: with batches of "
             "60, training goes on as if the rate were 60 times larger.",
         ),
         Mistake(
             "the sign is turned round",
-            lambda z, t: -_logit_gradient(z, t),
+            partial(_made, sign=-1),
             "p - one_hot, not one_hot - p. With yours, each step of descent climbs: the score of "
             "the right class goes down.",
         ),
         Mistake(
             "the softmax runs down the columns",
-            _down_columns,
+            partial(_made, softmax=lambda z: _softmax(z, axis=0)),
             "axis=0 shares one probability among the images. It is shared among the classes of "
             "one image, axis=1; then each row of the gradient sums to 0.",
         ),
         Mistake(
             "the exponential overflows",
-            _overflowing,
+            partial(_made, softmax=_overflowing),
             "exp(1000) is infinite, and of -1000 a whole row becomes 0 / 0. Subtract from each "
             "row its maximum first: the softmax does not notice.",
         ),
         Mistake(
             "one maximum is subtracted from the whole batch",
-            _one_maximum,
+            partial(_made, softmax=lambda z: _overflowing(z - z.max())),
             "A row that lies far below it underflows to 0 / 0. Subtract each row's own maximum, "
             "with axis=1 and keepdims=True.",
         ),
         Mistake(
             "the one-hot labels are missing",
-            lambda z, t: _softmax(z) / len(z),
+            partial(_made, one_hot=lambda z, t: 0),
             "What comes back is p / m, which does not depend on the labels. Subtract 1 from p at "
             "the right class of each row, before dividing.",
         ),
         Mistake(
             "the one-hot labels are not divided by m",
-            lambda z, t: _softmax(z) / len(z) - _one_hot(z, t),
+            partial(_made, one_hot=lambda z, t: len(z) * _one_hot(z, t)),
             "Parentheses: (p - one_hot) / m.",
         ),
         Mistake(
             "it is divided by the number of all scores",
-            lambda z, t: _logit_gradient(z, t) / z.shape[1],
+            partial(_made, divisor=lambda m, classes: m * classes),
             "The mean is over the m images, not over m times K entries.",
         ),
         Mistake(
             "it is divided by the number of classes",
-            lambda z, t: _logit_gradient(z, t) * len(z) / z.shape[1],
+            partial(_made, divisor=lambda m, classes: classes),
             "scores.shape[0] is the number of images, scores.shape[1] that of classes.",
         ),
         Mistake(
             "the labels of all images are subtracted from every row",
-            _every_row,
+            partial(_made, one_hot=lambda z, t: _one_hot(z, t).max(axis=0)),
             "p[:, labels] means these columns, in each row. One entry of each row is "
             "p[np.arange(m), labels].",
         ),
         Mistake(
             "those are the probabilities",
-            lambda z, t: _softmax(z),
+            partial(_made, one_hot=lambda z, t: 0, divisor=lambda m, classes: 1),
             "Right so far. Two steps are left: minus one_hot, divided by m.",
         ),
     ),
@@ -247,7 +250,7 @@ def _probabilities(net, x):
 def _nets_and_images(rng):
     """Small normalized nets whose running statistics are not those of the batch."""
     cases = []
-    for m, pixels, hidden, classes in ((2, 3, 4, 3), (7, 5, 6, 4)):
+    for m, pixels, hidden, classes in ((2, 3, 4, 3), rng.integers(4, 9, 4)):
         norm = nn.BatchNorm(hidden, dtype="float64")
         norm.gamma = rng.uniform(0.5, 2, hidden)
         norm.beta = rng.normal(0, 1, hidden)

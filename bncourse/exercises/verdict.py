@@ -16,9 +16,7 @@ from bncourse.gradcheck import relative_error
 def wrong_outputs(exercise, runs):
     """Names of the outputs that differ from the reference's on some input."""
     return [
-        name
-        for k, name in enumerate(exercise.outputs)
-        if not all(_agree(exercise, r.got[k], r.want[k]) for r in runs)
+        name for name in exercise.outputs if not all(_all_agree(exercise, r, [name]) for r in runs)
     ]
 
 
@@ -96,17 +94,21 @@ def _unknown(exercise, runs, left):
     """The smallest input that shows it, and where the result leaves the right one."""
     lines = [f"{', '.join(left)}: wrong, in a way that is not listed here."]
     if exercise.describe:
-        # The largest input says most: few points lie on any curve.
-        last = runs[-1]
-        lines += exercise.describe(last.case, last.got, last.want)
+        # The largest that shows it says most: few points lie on any curve.
+        r = [r for r in runs if not _all_agree(exercise, r, left)][-1]
+        lines += exercise.describe(r.case, r.got, r.want)
     return [*lines, "The smallest input that shows it:", *_example(exercise, runs, left)]
 
 
 def _example(exercise, runs, names):
-    for r in runs:
-        for name in names:
-            k = exercise.outputs.index(name)
-            if not _agree(exercise, r.got[k], r.want[k]):
-                shown = dict(zip(exercise.arguments, r.case, strict=True))
-                return difference(name, r.got[k], r.want[k], shown)
-    raise AssertionError("called without a wrong output")
+    """The first input, which is the smallest, on which one of these outputs is wrong."""
+    r = next(r for r in runs if not _all_agree(exercise, r, names))
+    name = next(name for name in names if not _all_agree(exercise, r, [name]))
+    k = exercise.outputs.index(name)
+    shown = dict(zip(exercise.arguments, r.case, strict=True))
+    return difference(name, r.got[k], r.want[k], shown)
+
+
+def _all_agree(exercise, r, names):
+    places = map(exercise.outputs.index, names)
+    return all(_agree(exercise, r.got[k], r.want[k]) for k in places)

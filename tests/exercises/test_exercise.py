@@ -1,12 +1,17 @@
 """The checker itself, on an exercise made for the purpose: two outputs, two known mistakes."""
 
+import dataclasses
 import json
+from functools import partial
 
+import array_api_strict as xp
 import numpy as np
 import pytest
 
+from bncourse import arrays
 from bncourse import functional as F
-from bncourse.exercises import Exercise, Mistake, Report
+from bncourse.exercises import Exercise, Mistake
+from bncourse.exercises.mistake import together
 
 
 def center_and_sum(x, shift):
@@ -14,6 +19,8 @@ def center_and_sum(x, shift):
 
 
 EXERCISE = Exercise(
+    name="center",
+    chapter="none",
     question="Center the columns, add the shift; and return the sums of the columns.",
     reference=center_and_sum,
     inputs=lambda rng: [
@@ -117,18 +124,10 @@ def test_something_that_is_no_function_is_refused():
     assert EXERCISE.check(np.ones(3)).outcome == "wrong form"
 
 
-def test_a_notebook_shows_the_message_in_lines_that_fit_a_page():
-    report = EXERCISE.check(center_and_sum)
-    assert repr(report) == report.message
-    long = Report(False, "known mistake", "Not yet. " + "word " * 40 + "\n  x = " + "1, " * 40)
-    words, array = repr(long).rsplit("\n", 1)
-    assert max(map(len, words.splitlines())) <= 80
-    assert array == "  x = " + "1, " * 40
-    assert " ".join(words.split()) == "Not yet. " + ("word " * 40).strip()
-
-
 def test_one_array_that_holds_all_outputs_is_taken():
     exercise = Exercise(
+        name="other",
+        chapter="none",
         question="Smallest and largest of each column.",
         reference=lambda x: (x.min(axis=0), x.max(axis=0)),
         inputs=lambda rng: [(rng.normal(0, 1, (4, 3)),)],
@@ -193,6 +192,8 @@ def test_a_call_that_does_not_fit_has_no_line():
 
 def test_one_mistake_is_named_where_two_would_do():
     exercise = Exercise(
+        name="other",
+        chapter="none",
         question="Center the columns, and return the sums of the columns.",
         reference=center_and_sum,
         inputs=EXERCISE.inputs,
@@ -209,6 +210,8 @@ def test_one_mistake_is_named_where_two_would_do():
 
 def test_a_mistake_that_does_not_show_is_not_blamed():
     exercise = Exercise(
+        name="other",
+        chapter="none",
         question="Twice as much.",
         reference=lambda x: 2 * x,
         inputs=lambda rng: [(rng.uniform(1, 2, 3),)],
@@ -217,3 +220,174 @@ def test_a_mistake_that_does_not_show_is_not_blamed():
     )
     assert exercise.check(lambda x: 2 * x * (1 + 8e-6)).passed
     assert exercise.check(lambda x: 2 * x * (1 + 15e-6)).mistakes == ()
+
+
+def test_a_function_that_never_returns_is_stopped_at_the_learners_line():
+    def endless(x, s):
+        while True:
+            x = x + 0
+
+    quick = dataclasses.replace(EXERCISE, seconds=0.2)
+    report = quick.check(endless)
+    assert report.outcome == "stopped" and not report.passed
+    assert "stopped after 0.2 seconds in endless, at: " in report.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            lambda x, s: tuple(a.astype("float16") for a in center_and_sum(x, s)),
+            "centered holds float16",
+        ),
+        (lambda x, s: (xp.asarray(x), x.sum(0)), "centered is an array of array_api_strict"),
+        (lambda x, s: (x > 0, x.sum(0)), "centered holds bool"),
+    ],
+    ids=["float16", "library", "bool"],
+)
+def test_a_wrong_dtype_or_library_is_described(answer, words):
+    report = EXERCISE.check(answer)
+    assert report.outcome == "wrong form" and words in report.message
+
+
+def test_a_wrong_library_says_how_to_get_its_arrays():
+    message = EXERCISE.check(lambda x, s: (xp.asarray(x), x.sum(0))).message
+    assert "check(..., library='array_api_strict')" in message
+
+
+def test_arrays_of_another_library_come_in_where_they_are_asked_for(monkeypatch):
+    """array-api-strict stands for CuPy."""
+
+    def to(x, library):
+        return np.asarray(x) if library == "numpy" else xp.asarray(x, copy=True)
+
+    monkeypatch.setattr(arrays, "to", to)
+
+    def strict(x, s):
+        assert isinstance(x, type(xp.asarray(1.0)))
+        return x - xp.mean(x, axis=0) + float(s), xp.sum(x, axis=0)
+
+    assert EXERCISE.check(strict, library="array_api_strict").passed
+    assert "is an array of numpy" in (
+        EXERCISE.check(lambda x, s: center_and_sum(np.asarray(x), s), library="other").message
+    )
+
+    def in_place(x, s):
+        out = strict(x, s)
+        x[0, 0] = 7.0
+        return out
+
+    report = EXERCISE.check(in_place, library="array_api_strict")
+    assert report.outcome == "changed its inputs"
+
+
+def test_cupy_that_cannot_be_used_is_said():
+    if arrays.why_no_cupy() is None:
+        pytest.skip("CuPy can be used here")
+    with pytest.raises(RuntimeError, match="CuPy cannot be used here"):
+        EXERCISE.check(center_and_sum, library="cupy")
+
+
+SPREAD = Exercise(
+    name="spread",
+    chapter="none",
+    question="The variance of each column.",
+    reference=lambda x: x.var(axis=0),
+    inputs=lambda rng: [(rng.normal(1, 1, (5, 2)),)],
+    outputs=("var",),
+    hostile=lambda rng, eps: [(rng.normal(4 / eps**0.5, 1, (20, 3)),)],
+    fragile="center first.",
+    praise="Good.",
+)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_answer_that_is_right_in_algebra_only_is_called_fragile(dtype):
+    def one_pass(x):
+        x = x.astype(dtype)
+        return (x * x).mean(axis=0) - x.mean(axis=0) ** 2
+
+    report = SPREAD.check(one_pass)
+    assert (report.passed, report.outcome) == (True, "fragile")
+    assert "Right on ordinary data, but fragile: center first." in report.message
+    assert "Where var is lost:" in report.message and "wanted: var" in report.message
+    assert SPREAD.check(lambda x: x.astype(dtype).var(axis=0)).outcome == "right"
+
+
+def test_what_raises_on_hostile_data_is_told():
+    def picky(x):
+        if x.max() > 100:
+            raise OverflowError("too large")
+        return x.var(axis=0)
+
+    assert SPREAD.check(picky).outcome == "raised"
+
+
+def test_a_class_can_be_the_answer():
+    class Counter:
+        def __init__(self):
+            self.total = 0.0
+
+        def add(self, x):
+            self.total += x
+
+    def drive(answer, x):
+        counter = answer()
+        counter.add(x)
+        counter.add(x)
+        return counter.total
+
+    exercise = Exercise(
+        name="counter",
+        chapter="none",
+        question="A class with total, and add(x) that adds to it.",
+        reference=Counter,
+        inputs=lambda rng: [(rng.normal(),)],
+        outputs=("total",),
+        use=drive,
+    )
+    assert exercise.check(Counter).passed
+    assert exercise.arguments == ["x"]
+
+    class Forgetful(Counter):
+        def add(self, x):
+            self.total = x
+
+    assert exercise.check(Forgetful).outcome == "unknown mistake"
+
+
+def made(x, s, minus=1, times=1):
+    return times * (x - minus * x.mean(axis=0)) + s
+
+
+def test_two_mistakes_in_one_output_are_both_named():
+    exercise = Exercise(
+        name="parts",
+        chapter="none",
+        question="Center and shift.",
+        reference=lambda x, s: x - x.mean(axis=0) + s,
+        inputs=EXERCISE.inputs,
+        outputs=("y",),
+        mistakes=(
+            Mistake("not centered", partial(made, minus=0), "Subtract the mean."),
+            Mistake("doubled", partial(made, times=2), "Once."),
+            Mistake("halved", partial(made, times=0.5), "Once."),
+            Mistake("nothing", lambda x, s: 0 * x, "Something."),
+        ),
+    )
+    report = exercise.check(lambda x, s: 2 * x + s)
+    assert report.outcome == "known mistake"
+    assert report.mistakes == ("not centered", "doubled")
+    assert "y: two mistakes together. First, not centered. Subtract" in report.message
+    assert together(*exercise.mistakes[1:3]) is None  # the same part
+    assert together(*exercise.mistakes[2:]) is None  # no parts
+
+
+def test_a_known_mistake_is_shown_on_the_smallest_input():
+    message = EXERCISE.check(EXERCISE.mistakes[0].wrong).message
+    assert "For example:\n  x = [[" in message and "yours:  centered" in message
+
+
+def test_an_exercise_shows_its_question():
+    assert repr(EXERCISE).splitlines()[0] == "center (none)"
+    assert "Center the columns" in repr(EXERCISE)

@@ -21,7 +21,14 @@ def test_other_numbers_are_compared_relatively(value, passed):
 
 
 def test_the_tolerance_near_zero_is_in_the_units_of_the_answer():
-    question = Quantity("How many meters?", 2e-5, (Mistake("twice", 4e-5, "Halve."),), absolute=0)
+    question = Quantity(
+        name="meters",
+        chapter="none",
+        question="How many meters?",
+        answer=2e-5,
+        mistakes=(Mistake("twice", 4e-5, "Halve."),),
+        absolute=0,
+    )
     assert question.check(2.001e-5).passed
     assert question.check(4e-5).mistakes == ("twice",)
     assert question.check(3e-5).outcome == "unknown mistake"

@@ -59,7 +59,7 @@ def test_an_image_is_shown_by_the_channel_that_is_wrong():
     yours[1, 1, 0, 1] += 1
     text, _, _ = shown(yours, wanted, x=wanted, big=np.ones((9, 2, 3, 3)))
     assert "  x[:, 1] = [[[ 4.,  5.], [ 6.,  7.]], [[12., 13.], [14., 15.]]]\n" in text
-    assert "  big = an array of shape (9, 2, 3, 3)\n" in text
+    assert "  big = an array of shape (9, 2, 3, 3); feature 1 has mean 1 and spread 0\n" in text
     assert "y[1, 1, 0, 1] = 14" in text and "y[1, 1, 0, 1] = 13" in text
 
 
@@ -79,7 +79,7 @@ def test_an_image_is_shown_by_the_channel_that_is_wrong():
 def test_a_difference_in_eps_can_be_seen_in_a_few_lines(exercise, answer):
     for seed in range(5):
         message = exercise.check(answer, seed).message
-        assert "eps = 1e-05" in message or "eps = 0.5" in message
+        assert "  eps = " in message
         yours, wanted = (line.split(" = ")[1] for line in message.splitlines()[-2:])
         assert yours != wanted
-        assert max(map(len, message.splitlines())) < 140
+        assert max(len(line) for line in message.splitlines() if line[0] == " ") < 140
