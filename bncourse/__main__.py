@@ -30,7 +30,7 @@ The companion package of the batch normalization course.
 examples:
   {PROGRAM} info              what is installed, and can a GPU be used?
   {PROGRAM} data fetch mnist  download MNIST once, for all programs
-  {PROGRAM} progress          which exercises are solved, and which are left
+  {PROGRAM} progress          which exercises are solved
 
 Nothing has to be downloaded to begin: the chapters use small images that come
 with scikit-learn. Add --help to a command to read more about it."""
