@@ -24,24 +24,6 @@ def _update(running_mean, running_var, x, momentum):
     return running_mean, running_var
 
 
-def _unbiased(x, axis, running_mean, moved):
-    return x.var(axis=axis, ddof=1)
-
-
-def _from(center):
-    """The mean square deviation from another center, with m - 1."""
-    return lambda x, axis, *means: ((x - center(*means)) ** 2).sum(axis=axis) / (len(x) - 1)
-
-
-def _within_and_between(x, axis, running_mean, moved):
-    mean = x.mean(axis=axis)
-    return x.var(axis=axis, ddof=1) + (mean - running_mean) * (mean - moved)
-
-
-def _blend(old, new, running_var, var, m):
-    return old * running_var + new * var
-
-
 def _made_update(
     running_mean,
     running_var,
@@ -50,15 +32,21 @@ def _made_update(
     weights=lambda momentum: (1 - momentum, momentum),
     weights_of_var=None,
     axis=0,
-    spread=_unbiased,
-    blend=_blend,
+    center=lambda mean, running_mean, moved: mean,
+    factor=lambda m, d: m / (m - 1),
+    form=lambda var: var,
+    more=lambda mean, running_mean, moved: 0,
+    blend=lambda old, new, running_var, var, m: old * running_var + new * var,
 ):
     """The update in parts that can be replaced; right as it stands."""
+    m = x.size if axis is None else len(x)
     old, new = weights(momentum)
-    moved = old * running_mean + new * x.mean(axis=axis)
+    mean = x.mean(axis=axis)
+    moved = old * running_mean + new * mean
     old, new = (weights_of_var or weights)(momentum)
-    var = spread(x, axis, running_mean, moved)
-    return moved, blend(old, new, running_var, var, len(x))
+    squares = (x - center(mean, running_mean, moved)) ** 2
+    var = form(factor(m, x.shape[1]) * squares.mean(axis=axis)) + more(mean, running_mean, moved)
+    return moved, blend(old, new, running_var, var, m)
 
 
 def _states_and_batches(rng):
@@ -81,7 +69,7 @@ def _read_off(name, got, terms):
     weights = np.linalg.lstsq(columns / length, got, rcond=None)[0] / length
     off = np.abs(got - columns @ weights).max() / np.abs(got).max()
     if not off < 1e-4:
-        return f"{name} is no weighted sum of {' and '.join(terms)}."
+        return f"Read off: {name} is no weighted sum of {' and '.join(terms)}."
     shown = " + ".join(f"{w:.3g} {term}" for w, term in zip(weights, terms, strict=True))
     return f"Read off, by least squares: {name} = {shown}.".replace("+ -", "- ")
 
@@ -171,28 +159,25 @@ running_statistics = Exercise(
         ),
         Mistake(
             "the variance is divided by m",
-            partial(_made_update, spread=lambda x, axis, *_: x.var(axis=axis)),
+            partial(_made_update, factor=lambda m, d: 1),
             "The biased variance normalizes the batch. What is kept for later is the unbiased "
             "one, with m - 1, since it shall stand for data beyond this batch.",
         ),
         Mistake(
             "m / (m - 1) is turned upside down",
-            partial(_made_update, spread=lambda x, axis, *_: x.var(axis) * (len(x) - 1) / len(x)),
+            partial(_made_update, factor=lambda m, d: (m - 1) / m),
             "The biased variance is too small on average, so the factor must be above 1.",
         ),
         Mistake(
             "m / (m - 1) is there twice",
-            partial(
-                _made_update,
-                spread=lambda x, axis, *_: x.var(axis, ddof=1) * len(x) / (len(x) - 1),
-            ),
+            partial(_made_update, factor=lambda m, d: (m / (m - 1)) ** 2),
             "ddof=1 divides by m - 1 already.",
         ),
         Mistake(
             "m / (m - 1) multiplies the old variance too",
             partial(
                 _made_update,
-                spread=lambda x, axis, *_: x.var(axis),
+                factor=lambda m, d: 1,
                 blend=lambda old, new, running, var, m: m / (m - 1) * (old * running + new * var),
             ),
             "The old one was corrected when it came in. Correct the variance of the batch, then "
@@ -200,27 +185,22 @@ running_statistics = Exercise(
         ),
         Mistake(
             "m - 1 counts the features",
-            partial(
-                _made_update,
-                spread=lambda x, axis, *_: x.var(axis) * x.shape[1] / (x.shape[1] - 1),
-            ),
+            partial(_made_update, factor=lambda m, d: d / (d - 1)),
             "m is the number of examples, x.shape[0] or len(x).",
         ),
         Mistake(
             "the sum of the squares stands for their mean",
-            partial(
-                _made_update, spread=lambda x, axis, *_: ((x - x.mean(axis)) ** 2).sum(axis=axis)
-            ),
+            partial(_made_update, factor=lambda m, d: m),
             "Divide the sum of the squared deviations by m - 1.",
         ),
         Mistake(
             "the mean square of x stands for the variance",
-            partial(_made_update, spread=lambda x, axis, *_: (x * x).sum(axis=axis) / (len(x) - 1)),
+            partial(_made_update, center=lambda mean, running_mean, moved: 0),
             "Subtract the mean of the batch before squaring.",
         ),
         Mistake(
             "the standard deviation stands for the variance",
-            partial(_made_update, spread=lambda x, axis, *_: x.std(axis=axis, ddof=1)),
+            partial(_made_update, form=np.sqrt),
             "running_var holds variances, in squared units of x. Evaluation takes the root.",
         ),
         Mistake(
@@ -241,19 +221,22 @@ running_statistics = Exercise(
         ),
         Mistake(
             "deviations are taken from the old running mean",
-            partial(_made_update, spread=_from(lambda running_mean, moved: running_mean)),
+            partial(_made_update, center=lambda mean, running_mean, moved: running_mean),
             "The variance of a batch is about the batch's own mean. About another center it is "
             "larger, by the square of the distance.",
         ),
         Mistake(
             "deviations are taken from the new running mean",
-            partial(_made_update, spread=_from(lambda running_mean, moved: moved)),
+            partial(_made_update, center=lambda mean, running_mean, moved: moved),
             "The variance of a batch is about the batch's own mean. Work it out before "
             "running_mean changes, or keep the two under different names.",
         ),
         Mistake(
             "the distance of the means is added to the variance",
-            partial(_made_update, spread=_within_and_between),
+            partial(
+                _made_update,
+                more=lambda mean, running_mean, moved: (mean - running_mean) * (mean - moved),
+            ),
             "That is right for the variance of a mixture, old and new together. Batch norm wants "
             "the spread within a batch: the variances alone are averaged.",
         ),
@@ -371,7 +354,8 @@ class _Made:
         weights_of_var=None,
         axis=0,
         ddof=0,
-        kept=lambda x, axis, eps: x.var(axis=axis, ddof=1),
+        kept_ddof=1,
+        kept=lambda var, eps: var,
         train=_batch,
         evaluate=_before,
         moves=lambda training: training,
@@ -417,7 +401,7 @@ class _Made:
         old, new = p.weights(p.momentum, self.state.batches)
         moved = old * mean + new * x.mean(axis=p.axis)
         old, new = (p.weights_of_var or p.weights)(p.momentum, self.state.batches)
-        return moved, old * var + new * p.kept(x, p.axis, p.eps)
+        return moved, old * var + new * p.kept(x.var(axis=p.axis, ddof=p.kept_ddof), p.eps)
 
 
 ONE_STATE = SimpleNamespace()
@@ -542,18 +526,18 @@ layer = Exercise(
         ),
         Mistake(
             "the biased variance is kept",
-            partial(_Made, kept=lambda x, axis, eps: x.var(axis=axis)),
+            partial(_Made, kept_ddof=0),
             "The biased variance normalizes the batch. Multiply it by m / (m - 1) before it goes "
             "into running_var.",
         ),
         Mistake(
             "the standard deviation is kept",
-            partial(_Made, kept=lambda x, axis, eps: x.std(axis=axis, ddof=1)),
+            partial(_Made, kept=lambda var, eps: np.sqrt(var)),
             "running_var holds variances; the root is taken in evaluation.",
         ),
         Mistake(
             "eps is kept with the variance",
-            partial(_Made, kept=lambda x, axis, eps: x.var(axis=axis, ddof=1) + eps),
+            partial(_Made, kept=lambda var, eps: var + eps),
             "Evaluation adds eps again, so it counts twice. Keep the variance alone.",
         ),
         Mistake(
