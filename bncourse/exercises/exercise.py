@@ -48,7 +48,7 @@ class Exercise(Hinted):
         ``describe(case, got, want)`` gives lines that say where a result that no known mistake
         explains leaves the right one; ``[]`` if it cannot tell.
     tolerance : float
-        Relative to the largest entry of an output; wide enough for float32.
+        Relative to the largest entry of an output; ten times as much for answers in float32.
     seconds : float
         After which a call is stopped.
     """

@@ -37,7 +37,7 @@ def tables(rng):
 def far_from_zero(rng, eps):
     """A table whose means are so large, beside spreads of one, that their squares hide them.
 
-    ``eps`` is the rounding unit of the dtype that computes with it: a mean of ``4 / sqrt(eps)``
+    ``eps`` is the rounding unit of the dtype that computes with it: a mean of ``1 / sqrt(eps)``
     leaves half of the digits to what differs from it, and its square leaves none.
     """
-    return columns(rng, 24, 4) + 4 / eps**0.5
+    return columns(rng, 24, 4) + 1 / eps**0.5

@@ -98,8 +98,9 @@ def test_backward_takes_any_style(answer):
         lambda dy: (np.eye(len(dy)) - 1 / len(dy)) @ dy,
         lambda dy: np.stack([c - c.mean() for c in dy.T], axis=1),
         lambda dy: dy.astype("float32") - np.einsum("ik->k", dy) / len(dy),
+        lambda dy: np.array([[v - sum(c) / len(c) for c, v in zip(dy.T, r)] for r in dy]),  # noqa: B905
     ],
-    ids=["sum", "matrix", "column by column", "float32"],
+    ids=["sum", "matrix", "column by column", "float32", "loops"],
 )
 def test_centering_takes_any_style(answer):
     for seed in range(20):
@@ -136,8 +137,11 @@ def test_centering_takes_any_style(answer):
                 dy.sum(0),
             )
         ),
+        lambda dy, x, g, mean, var, eps: F.batch_norm_inference_backward(
+            dy, F.batch_norm_inference_forward(x, g, 0 * g, mean, var, eps)[1]
+        )[:3],
     ],
-    ids=["einsum", "differences", "row by row", "float32"],
+    ids=["einsum", "differences", "row by row", "float32", "bncourse"],
 )
 def test_inference_takes_any_style(answer):
     for seed in range(20):
@@ -324,3 +328,16 @@ def test_inference_names_one_mistake_and_all_that_it_spoils(answer, name, output
         report = backward_inference.check(answer, seed)
         assert report.mistakes == (name,)
         assert f"\n{outputs}: {name}. " in report.message
+
+
+def one_pass(dy, x, gamma, beta, eps):
+    return one_line(
+        dy, x, gamma, beta, eps, s=lambda x, e: ((x * x).mean(0) - x.mean(0) ** 2 + e) ** 0.5
+    )
+
+
+def test_a_variance_in_one_pass_is_fragile_and_centering_first_is_not():
+    for seed in range(20):
+        assert backward.check(one_pass, seed).outcome == "fragile"
+        for answer in STYLES[:5]:
+            assert backward.check(answer, seed).outcome == "right", answer

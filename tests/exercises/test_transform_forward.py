@@ -66,8 +66,16 @@ def test_forward_takes_any_style(answer):
             axis=1,
         ),
         lambda x, g, b, eps: F.batch_norm_forward(x.astype("float32"), g, b, eps)[0],
+        lambda x, g, b, eps: (
+            np.einsum(
+                "nchw,c->nchw",
+                x - np.einsum("nchw->c", x)[:, None, None] * (x.shape[1] / x.size),
+                g / np.sqrt(x.transpose(1, 0, 2, 3).reshape(len(g), -1).var(axis=1) + eps),
+            )
+            + b.reshape(1, -1, 1, 1)
+        ),
     ],
-    ids=["bncourse", "reshaped", "channel by channel", "float32"],
+    ids=["bncourse", "reshaped", "channel by channel", "float32", "einsum"],
 )
 def test_forward_images_takes_any_style(answer):
     for seed in range(10):
@@ -81,8 +89,9 @@ def test_forward_images_takes_any_style(answer):
         lambda x, eps: (1 / F.batch_norm_forward(x, eps=eps)[1].inv_std[0], x.sum(0) / len(x)),
         lambda x, eps: (np.array([np.sqrt(c.var() + eps) for c in x.T]), np.average(x, axis=0)),
         lambda x, eps: [np.sqrt(x.var(0) + eps), x.mean(0)],
+        lambda x, eps: tuple(a.astype("float32") for a in (np.sqrt(x.var(0) + eps), x.mean(0))),
     ],
-    ids=["power", "from the cache", "column by column", "as a list"],
+    ids=["power", "from the cache", "column by column", "as a list", "float32"],
 )
 def test_identity_takes_any_style(answer):
     for seed in range(10):
@@ -197,3 +206,32 @@ def test_identity_takes_both_in_one_array_and_names_the_wrong_order():
 
 def test_praise_does_not_speak_of_a_name_that_the_question_does_not_have():
     assert " d " not in forward.check(forward.reference).message
+
+
+def one_pass(x, gamma, beta, eps):
+    mean = x.mean(axis=0)
+    var = (x * x).mean(axis=0) - mean**2
+    return gamma * (x - mean) / np.sqrt(var + eps) + beta
+
+
+@pytest.mark.parametrize("answer", [one_pass, folded])
+def test_what_loses_its_digits_far_from_zero_passes_and_is_told(answer):
+    for seed in range(20):
+        report = forward.check(answer, seed)
+        assert report.passed and report.outcome == ("fragile" if answer is one_pass else "right")
+
+
+def test_images_in_one_pass_are_fragile_too():
+    def images(x, gamma, beta, eps):
+        rows = np.moveaxis(x, 1, -1)
+        y = one_pass(rows.reshape(-1, x.shape[1]), gamma, beta, eps)
+        return np.moveaxis(y.reshape(rows.shape), -1, 1)
+
+    for seed in range(20):
+        assert forward_images.check(images, seed).outcome == "fragile"
+
+
+@pytest.mark.parametrize("answer", [loops, with_einsum, in_float32, transposed])
+def test_what_centers_first_is_not_fragile(answer):
+    for seed in range(20):
+        assert forward.check(answer, seed).outcome == "right"
