@@ -16,7 +16,7 @@ class Mistake:
     wrong : callable or float
         A function that makes this mistake; for a :class:`Quantity`, the number it leads to. A
         ``functools.partial`` of a function with replaceable parts can be combined with another
-        one, see :func:`together`.
+        one, so that both are recognized when they are made together.
     why : str
         Why that produces this result, and where to look.
     """
