@@ -311,3 +311,157 @@ probabilities = Exercise(
     praise="Did you call net.train() afterwards? Else the next step of training would run on "
     "frozen statistics, and nothing would tell you.",
 )
+
+
+def _initial_weights(z):
+    return 4 / np.sqrt(len(z)) * z
+
+
+def _made_weights(
+    z,
+    drawn=lambda z: z,
+    gain=4.0,
+    fan=lambda n_in, n_out: n_in,
+    power=0.5,
+    form=lambda tau: tau,
+):
+    """The weights in parts that can be replaced; right as it stands."""
+    return form(gain / fan(*z.shape) ** power) * drawn(z)
+
+
+def _layers(rng):
+    """One that is scaled by 2, and three of random shapes, never square."""
+    cases = [(np.array([[1.0, -1.0], [0.5, 0.0], [0.0, 2.0], [-1.0, 1.0]]),)]
+    for _ in range(3):
+        n_in = rng.integers(5, 40)
+        n_out = n_in + rng.choice([-1, 1]) * rng.integers(2, n_in // 2 + 1)
+        cases.append((rng.normal(0, 1, (n_in, n_out)),))
+    return cases
+
+
+def _describe_weights(case, got, want):
+    (z,) = case
+    ratio = got[0] / z
+    if np.ptp(ratio) > 1e-4 * np.abs(ratio).max():
+        return ["w is not z times a number."]
+    n_in, n_out = z.shape
+    return [f"w is {ratio.mean():.4g} times z, with n_in = {n_in} and n_out = {n_out}."]
+
+
+initial_weights = Exercise(
+    name="initial_weights",
+    chapter=CHAPTER,
+    question="Layers of sigmoid units near 0, where the slope is 1/4. z holds standard normal "
+    "numbers and has shape (n_in, n_out). Make weights of it with which the pre-activations keep "
+    "their spread from layer to layer: f(z) -> w.",
+    reference=_initial_weights,
+    inputs=_layers,
+    outputs=("w",),
+    describe=_describe_weights,
+    mistakes=(
+        Mistake(
+            "n is the number of outputs",
+            partial(_made_weights, fan=lambda n_in, n_out: n_out),
+            "A pre-activation is a sum over the units before it: n_in terms, z.shape[0].",
+        ),
+        Mistake(
+            "n is the mean of inputs and outputs",
+            partial(_made_weights, fan=lambda n_in, n_out: (n_in + n_out) / 2),
+            "That is the compromise of Glorot and Bengio, for the gradient on its way back as "
+            "well. The spread going forward asks for n_in alone.",
+        ),
+        Mistake(
+            "n is the sum of inputs and outputs",
+            partial(_made_weights, fan=lambda n_in, n_out: n_in + n_out),
+            "A pre-activation is a sum of n_in terms.",
+        ),
+        Mistake(
+            "n is the number of weights",
+            partial(_made_weights, fan=lambda n_in, n_out: n_in * n_out),
+            "z.size counts all of them. Only the n_in of one column meet in a sum.",
+        ),
+        Mistake(
+            "the slope of the sigmoid is forgotten",
+            partial(_made_weights, gain=1.0),
+            "With 1 / sqrt(n_in) the sum keeps the spread, and then the sigmoid takes three "
+            "quarters of it away.",
+        ),
+        Mistake(
+            "the slope is taken to be one half",
+            partial(_made_weights, gain=2.0),
+            "One half is the value of the sigmoid at 0. Its slope there is 1/2 (1 - 1/2) = 1/4.",
+        ),
+        Mistake(
+            "it is multiplied by the slope",
+            partial(_made_weights, gain=0.25),
+            "The sigmoid divides the spread by 4, so the weights must make up for it: times 4.",
+        ),
+        Mistake(
+            "the slope is squared",
+            partial(_made_weights, gain=16.0),
+            "1/16 is what happens to the variance. w is scaled by a standard deviation.",
+        ),
+        Mistake(
+            "that is the spread for ReLU",
+            partial(_made_weights, gain=math.sqrt(2)),
+            "2 / n is the variance of He et al., for a function that is 0 for half of its inputs. "
+            "The sigmoid's slope of 1/4 asks for 16 / n.",
+        ),
+        Mistake(
+            "the root of n is missing",
+            partial(_made_weights, power=1),
+            "n_in independent terms add up to a spread of sqrt(n_in), not of n_in.",
+        ),
+        Mistake(
+            "it is multiplied by the root of n",
+            partial(_made_weights, power=-0.5),
+            "More terms make a larger sum, so each weight has to be smaller.",
+        ),
+        Mistake(
+            "the variance stands for the standard deviation",
+            partial(_made_weights, form=lambda tau: tau**2),
+            "16 / n_in is the variance of the weights. z has a standard deviation of 1 and is "
+            "scaled by the root.",
+        ),
+        Mistake(
+            "the factor is turned upside down",
+            partial(_made_weights, form=lambda tau: 1 / tau),
+            "tau sqrt(n_in) / 4 = 1 has to be solved for tau.",
+        ),
+        Mistake(
+            "tau is 0.4, whatever the number of units",
+            lambda z: 0.4 * z,
+            "That is 4 / sqrt(100), right for 100 inputs. Take n_in from the shape of z.",
+        ),
+        Mistake(
+            "z is not scaled",
+            lambda z: 1.0 * z,
+            "A spread of 1 is right for 16 inputs only.",
+        ),
+        Mistake(
+            "z is standardized first",
+            partial(_made_weights, drawn=lambda z: (z - z.mean()) / z.std()),
+            "z is standard normal already. Its own mean and spread are the luck of the draw.",
+        ),
+        Mistake(
+            "z is divided by its own spread",
+            partial(_made_weights, drawn=lambda z: z / z.std()),
+            "z is standard normal already: its own spread is 1 but for the luck of the draw.",
+        ),
+        Mistake(
+            "each column is given the same length",
+            partial(
+                _made_weights,
+                drawn=lambda z: z * np.sqrt(len(z)) / np.linalg.norm(z, axis=0),
+            ),
+            "That makes all sums equally wide, which is more than was asked: independent weights "
+            "of one spread. Scale all of z by one number.",
+        ),
+    ),
+    hints=(
+        "By which factor does a layer multiply the spread, if its weights have the spread tau?",
+        "By tau sqrt(n_in) / 4. Set it equal to 1.",
+        "tau = 4 / sqrt(n_in), and n_in is z.shape[0].",
+    ),
+    praise="Each layer has its own n_in. And what would the gradient on its way back ask for?",
+)
