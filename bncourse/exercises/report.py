@@ -59,7 +59,8 @@ class Report:
 
     def _repr_html_(self):
         color = BARS.get(self.outcome, NOT_YET)
-        parts = [f'<div style="border-left: 4px solid {color}; padding-left: 0.8em">']
+        style = f"border-left: 4px solid {color}; padding-left: 0.8em"
+        parts = [f'<div class="bncourse-report" style="{style}">']
         for shown_as_it_is, lines in groupby(
             self.message.splitlines(), lambda line: line.startswith(" ")
         ):

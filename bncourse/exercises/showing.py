@@ -69,8 +69,18 @@ def _seen(yours, wanted, index):
 def _digits(array):
     if array.ndim == 0:
         return repr(array.item())
-    with np.printoptions(precision=4, suppress=True):
-        return np.array2string(array, separator=", ").replace("\n", "").replace("  [", " [")
+    if array.dtype.kind != "f":
+        return str(array.tolist())
+    with np.printoptions(threshold=LARGEST + 1):
+        text = np.array2string(array, separator=", ", formatter={"float_kind": _short})
+    return " ".join(text.split())
+
+
+def _short(value):
+    """Four decimals at most, and none that are zero."""
+    text = f"{value:.4f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def _told_apart(a, b):

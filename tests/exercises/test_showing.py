@@ -21,8 +21,8 @@ def test_scalars_keep_all_their_digits():
 
 def test_small_arrays_stand_side_by_side():
     text, yours, wanted = shown([[1.0, 2.0]], [[1.0, 3.0]], x=np.ones((1, 2)))
-    assert "  x = [[1., 1.]]\n" in text and "differ most" not in text
-    assert (yours, wanted) == ("[[1., 2.]]", "[[1., 3.]]")
+    assert "  x = [[1, 1]]\n" in text and "differ most" not in text
+    assert (yours, wanted) == ("[[1, 2]]", "[[1, 3]]")
 
 
 @pytest.mark.parametrize("gap", [3e-4, 3e-5, 1e-8, -1e-12])
@@ -58,7 +58,7 @@ def test_an_image_is_shown_by_the_channel_that_is_wrong():
     yours = wanted.copy()
     yours[1, 1, 0, 1] += 1
     text, _, _ = shown(yours, wanted, x=wanted, big=np.ones((9, 2, 3, 3)))
-    assert "  x[:, 1] = [[[ 4.,  5.], [ 6.,  7.]], [[12., 13.], [14., 15.]]]\n" in text
+    assert "  x[:, 1] = [[[4, 5], [6, 7]], [[12, 13], [14, 15]]]\n" in text
     assert "  big = an array of shape (9, 2, 3, 3); feature 1 has mean 1 and spread 0\n" in text
     assert "y[1, 1, 0, 1] = 14" in text and "y[1, 1, 0, 1] = 13" in text
 
@@ -83,3 +83,10 @@ def test_a_difference_in_eps_can_be_seen_in_a_few_lines(exercise, answer):
         yours, wanted = (line.split(" = ")[1] for line in message.splitlines()[-2:])
         assert yours != wanted
         assert max(len(line) for line in message.splitlines() if line[0] == " ") < 140
+
+
+def test_numbers_are_short_but_keep_four_decimals():
+    text, yours, wanted = shown([0.5, -0.00001, 2.0, np.nan], [1 / 3, 0.0, 1e-4, np.inf])
+    assert (yours, wanted) == ("[0.5, 0, 2, nan]", "[0.3333, 0, 0.0001, inf]")
+    text, _, _ = shown([1.0], [2.0], labels=np.array([2, 0]), flags=np.array([True, False]))
+    assert "  labels = [2, 0]\n  flags = [True, False]\n" in text
