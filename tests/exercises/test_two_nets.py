@@ -7,6 +7,7 @@ import pytest
 
 from bncourse import functional as F
 from bncourse.exercises import logit_gradient, neutral_spread, probabilities, untrained_loss
+from bncourse.exercises.two_nets import initial_weights
 
 
 def softmax(scores):
@@ -146,3 +147,101 @@ def test_numbers_are_taken_as_one_writes_them(quantity):
     assert quantity.check(round(quantity.answer, 2)).passed
     assert quantity.check(np.float32(quantity.answer)).passed
     assert quantity.check(np.array(quantity.answer)).passed
+
+
+def entry_by_entry(z):
+    n_in, n_out = z.shape
+    return [[4 * z[i, j] / math.sqrt(n_in) for j in range(n_out)] for i in range(n_in)]
+
+
+def from_the_variance(z):
+    return np.sqrt(16 / z.shape[0]) * z
+
+
+def solved_for(z):
+    slope = np.exp(0) / (1 + np.exp(0)) ** 2
+    return z / (slope * len(z) ** 0.5)
+
+
+def scaled_by_einsum(z):
+    return np.einsum("ij,i->ij", z, np.full(len(z), 4.0)) / np.sqrt(z[:, 0].size)
+
+
+def weights_in_float32(z):
+    return (np.float32(4 / np.sqrt(len(z))) * z).astype("float32")
+
+
+def with_a_measured_slope(z):
+    h = 1e-4
+    slope = float(F.sigmoid_forward(np.array(h))[0] - F.sigmoid_forward(np.array(-h))[0]) / (2 * h)
+    return z / slope / np.sqrt(len(z))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        entry_by_entry,
+        from_the_variance,
+        solved_for,
+        scaled_by_einsum,
+        weights_in_float32,
+        with_a_measured_slope,
+    ],
+)
+def test_initial_weights_take_any_style(answer):
+    for seed in range(20):
+        report = initial_weights.check(answer, seed)
+        assert report.outcome == "right", report
+
+
+@pytest.mark.parametrize(
+    ("answer", "names"),
+    [
+        (lambda z: z * 4 / z.shape[1] ** 0.5, {"n is the number of outputs"}),
+        (lambda z: z / len(z) ** 0.5, {"the slope of the sigmoid is forgotten"}),
+        (lambda z: z * np.sqrt(2 / len(z)), {"that is the spread for ReLU"}),
+        (lambda z: z * 16 / len(z), {"the variance stands for the standard deviation"}),
+        (lambda z: z * 4 / len(z), {"the root of n is missing"}),
+        (lambda z: z * 4 * np.sqrt(2 / sum(z.shape)), {"n is the mean of inputs and outputs"}),
+        (lambda z: z * 4 / np.sqrt(z.size), {"n is the number of weights"}),
+        (lambda z: 0.4 * z, {"tau is 0.4, whatever the number of units"}),
+        (
+            lambda z: z * np.sqrt(2 / sum(z.shape)),  # the rule of Glorot and Bengio
+            {"n is the mean of inputs and outputs", "the slope of the sigmoid is forgotten"},
+        ),
+        (
+            lambda z: z / z.std() / np.sqrt(len(z)),
+            {"z is divided by its own spread", "the slope of the sigmoid is forgotten"},
+        ),
+        (
+            lambda z: 4 * z / np.linalg.norm(z, axis=0),
+            {"each column is given the same length"},
+        ),
+    ],
+)
+def test_initial_weights_name_a_rule_gone_wrong(answer, names):
+    for seed in range(20):
+        report = initial_weights.check(answer, seed)
+        assert report.outcome == "known mistake", report
+        assert set(report.mistakes) == names, report
+
+
+def test_initial_weights_of_another_kind_are_refused():
+    uniform = np.random.default_rng(0).uniform
+    report = initial_weights.check(lambda z: uniform(-1, 1, z.shape) * 4 * np.sqrt(3 / len(z)))
+    assert report.outcome == "unknown mistake"
+    assert "w is not z times a number." in report.message
+    report = initial_weights.check(lambda z: 7 * z / np.sqrt(len(z)))
+    assert report.outcome == "unknown mistake"
+    assert "times z, with n_in = " in report.message
+
+
+def test_initial_weights_keep_a_small_spread():
+    """What the exercise promises: through ten layers, small differences stay as they are."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(0, 0.01, (200, 400))
+    for _ in range(10):
+        h = F.sigmoid_forward(a)[0] - 0.5
+        new = h @ initial_weights.reference(rng.normal(0, 1, (400, 400)))
+        assert 0.9 < new.std() / a.std() < 1.1
+        a = new

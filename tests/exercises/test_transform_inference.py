@@ -1,0 +1,316 @@
+"""The exercises on inference: right answers in many styles, and wrong ones as they are written."""
+
+import numpy as np
+import pytest
+
+from bncourse import functional as F
+from bncourse import nn
+from bncourse.exercises.transform_inference import fold, population, start_left
+from bncourse.moments import Moments
+
+SEEDS = range(20)
+
+
+def loops(batches):
+    mean = var = 0.0
+    for x in batches:
+        m = len(x)
+        center = sum(x) / m
+        mean = mean + center / len(batches)
+        var = var + sum((row - center) ** 2 for row in x) / m / len(batches)
+    return mean, m / (m - 1) * var
+
+
+def unbiased_at_once(batches):
+    return batches.mean(axis=(0, 1)), batches.var(axis=1, ddof=1).mean(axis=0)
+
+
+def with_einsum(batches):
+    b, m, _ = batches.shape
+    means = np.einsum("bmd->bd", batches) / m
+    d = batches - means[:, None, :]
+    return np.einsum("bd->d", means) / b, np.einsum("bmd,bmd->d", d, d) / (b * (m - 1))
+
+
+def all_but_what_lies_between(batches):
+    """All examples' variance is that within the batches plus that between them."""
+    b, m, d = batches.shape
+    x = batches.reshape(b * m, d)
+    within = x.var(axis=0) - batches.mean(axis=1).var(axis=0)
+    return x.mean(axis=0), within * m / (m - 1)
+
+
+def in_float32(batches):
+    x = batches.astype("float32")
+    mean, var = unbiased_at_once(x)
+    return mean.astype("float32"), var.astype("float32")
+
+
+def by_moments(batches):
+    each = [Moments.of(x, 0) for x in batches]
+    return [np.mean([o.mean for o in each], axis=0), np.mean([o.var_unbiased for o in each], 0)]
+
+
+def by_a_layer(batches):
+    norm = nn.BatchNorm(batches.shape[2], momentum=None, dtype="float64")
+    for x in batches:
+        norm.forward(x)
+    return norm.running_mean, norm.running_var
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        loops,
+        unbiased_at_once,
+        with_einsum,
+        all_but_what_lies_between,
+        in_float32,
+        by_moments,
+        by_a_layer,
+    ],
+)
+def test_population_takes_any_style(answer):
+    for seed in SEEDS:
+        report = population.check(answer, seed)
+        assert report.outcome == "right", report
+
+
+def test_population_in_one_pass_is_right_and_fragile():
+    def one_pass(batches):
+        m, means = batches.shape[1], batches.mean(axis=1)
+        variances = (batches**2).mean(axis=1) - means**2
+        return means.mean(axis=0), variances.mean(axis=0) * m / (m - 1)
+
+    report = population.check(one_pass)
+    assert report.passed and report.outcome == "fragile"
+
+
+def by_a_layer_with_momentum(batches):
+    norm = nn.BatchNorm(batches.shape[2], variance="biased", dtype="float64")
+    for x in batches:
+        norm.forward(x)
+    m = batches.shape[1]
+    return norm.running_mean, norm.running_var * m / (m - 1)
+
+
+def overwritten(batches):
+    for x in batches:
+        mean, var = x.mean(0), x.var(0, ddof=1)
+    return mean, var
+
+
+def by_precise(batches):
+    """What bncourse calls precise statistics pools all examples."""
+    norm = nn.BatchNorm(batches.shape[2], dtype="float64")
+    nn.precise(nn.Sequential(norm), list(batches))
+    return norm.running_mean, norm.running_var
+
+
+@pytest.mark.parametrize(
+    ("answer", "names"),
+    [
+        (lambda b: (b.mean((0, 1)), b.var(1).mean(0)), {"m / (m - 1) is missing"}),
+        (
+            lambda b: (b.mean((0, 1)), b.std(1, ddof=1).mean(0) ** 2),
+            {"standard deviations are averaged, then squared"},
+        ),
+        (
+            lambda b: (b.mean((0, 1)), b.std(1).mean(0) ** 2),
+            {"standard deviations are averaged, then squared", "m / (m - 1) is missing"},
+        ),
+        (by_precise, {"all examples are pooled, with n - 1"}),
+        (lambda b: (b.mean((0, 1)), b.var((0, 1))), {"all examples are pooled, with n"}),
+        (
+            lambda b: (b.mean((0, 1)), len(b) / (len(b) - 1) * b.var(1).mean(0)),
+            {"m / (m - 1) counts the batches"},
+        ),
+        (by_a_layer_with_momentum, {"that is a moving average"}),
+        (overwritten, {"the last batch stands for all"}),
+        (lambda b: [*unbiased_at_once(b)][::-1], {"mean and var are swapped"}),
+        (
+            lambda b: (np.median(b.mean(1), 0), unbiased_at_once(b)[1]),
+            {"the median stands for the mean over the batches"},
+        ),
+    ],
+)
+def test_population_names_a_formula_gone_wrong(answer, names):
+    for seed in SEEDS:
+        report = population.check(answer, seed)
+        assert report.outcome == "known mistake", report
+        assert set(report.mistakes) == names, report
+
+
+def test_population_reads_off_an_unknown_factor():
+    report = population.check(lambda b: (b.mean((0, 1)), 3 * b.var(1).mean(0)))
+    assert report.outcome == "unknown mistake"
+    assert "var is 3 times the mean of the biased variances" in report.message
+    report = population.check(lambda b: (b.mean((0, 1)), np.ptp(b, axis=1).mean(0) ** 2))
+    assert report.outcome == "unknown mistake"
+    assert "Read off" not in report.message
+
+
+def entries(w, b, gamma, beta, mean, var, eps):
+    new_w, new_b = np.empty_like(w), np.empty_like(b)
+    for j in range(w.shape[1]):
+        s = (var[j] + eps) ** 0.5
+        for i in range(w.shape[0]):
+            new_w[i, j] = gamma[j] / s * w[i, j]
+        new_b[j] = gamma[j] * (b[j] - mean[j]) / s + beta[j]
+    return new_w, new_b
+
+
+def by_what_it_does(w, b, gamma, beta, mean, var, eps):
+    """An affine map is known from what it does to 0 and to the unit vectors."""
+
+    def pair(u):
+        return gamma * (u @ w + b - mean) / np.sqrt(var + eps) + beta
+
+    start = pair(np.zeros(len(w)))
+    return pair(np.eye(len(w))) - start, start
+
+
+def with_a_diagonal(w, b, gamma, beta, mean, var, eps):
+    d = np.diag(gamma * (var + eps) ** -0.5)
+    return w @ d, d @ (b - mean) + beta
+
+
+def transposed(w, b, gamma, beta, mean, var, eps):
+    s = np.sqrt(var + eps)
+    return [(gamma[:, None] * w.T / s[:, None]).T, gamma * b / s + (beta - gamma * mean / s)]
+
+
+def folded_in_float32(*case):
+    *arrays, eps = case
+    w, b, gamma, beta, mean, var = (a.astype("float32") for a in arrays)
+    scale = gamma / np.sqrt(var + np.float32(eps))
+    return np.einsum("ij,j->ij", w, scale), (b - mean) * scale + beta
+
+
+def by_function(w, b, gamma, beta, mean, var, eps):
+    return F.fold_dense(w, b, gamma, beta, mean, var, eps)
+
+
+def by_network(w, b, gamma, beta, mean, var, eps):
+    dense = nn.Dense(*w.shape, dtype="float64")
+    norm = nn.BatchNorm(len(b), eps=eps, dtype="float64")
+    dense.w, dense.b = w, b
+    norm.gamma, norm.beta, norm.running_mean, norm.running_var = gamma, beta, mean, var
+    folded = nn.fold(nn.Sequential(dense, norm)).layers[0]
+    return folded.w, folded.b
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        entries,
+        by_what_it_does,
+        with_a_diagonal,
+        transposed,
+        folded_in_float32,
+        by_function,
+        by_network,
+    ],
+)
+def test_fold_takes_any_style(answer):
+    for seed in SEEDS:
+        report = fold.check(answer, seed)
+        assert report.outcome == "right", report
+
+
+def changed(**new):
+    """The right formula on arguments that were changed first."""
+
+    def answer(w, b, gamma, beta, mean, var, eps):
+        given = dict(w=w, b=b, gamma=gamma, beta=beta, mean=mean, var=var, eps=eps)
+        return fold.reference(**given | {name: f(given[name]) for name, f in new.items()})
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "names"),
+    [
+        (changed(eps=lambda eps: 0.0), {"eps is missing"}),
+        (changed(eps=np.square), {"eps is squared"}),
+        (changed(mean=np.negative), {"the mean has the wrong sign"}),
+        (changed(beta=np.zeros_like), {"beta is missing"}),
+        (changed(gamma=np.ones_like), {"gamma is missing"}),
+        (changed(b=np.zeros_like), {"the old b is forgotten"}),
+        (changed(var=np.square), {"var is taken for a standard deviation"}),
+        (
+            changed(mean=np.zeros_like, eps=lambda eps: 0.0),
+            {"the mean is missing", "eps is missing"},
+        ),
+        (
+            lambda w, b, g, beta, mean, var, eps: (
+                g[:, None] / np.sqrt(var + eps)[:, None] * w,
+                fold.reference(w, b, g, beta, mean, var, eps)[1],
+            ),
+            {"the scale runs along the wrong axis of w"},
+        ),
+        (
+            lambda w, b, g, beta, mean, var, eps: (
+                w * g / np.sqrt(var + eps),
+                b - mean * g / np.sqrt(var + eps) + beta,
+            ),
+            {"the old b is not scaled"},
+        ),
+        (
+            lambda w, b, g, beta, mean, var, eps: (w * g / np.sqrt(var + eps), b),
+            {"b is as it was"},
+        ),
+        (
+            lambda w, b, g, beta, mean, var, eps: (
+                w * g / (np.sqrt(var) + eps),
+                (b - mean) * g / (np.sqrt(var) + eps) + beta,
+            ),
+            {"eps is added outside the root"},
+        ),
+    ],
+)
+def test_fold_names_a_formula_gone_wrong(answer, names):
+    for seed in SEEDS:
+        report = fold.check(answer, seed)
+        assert report.outcome == "known mistake", report
+        assert set(report.mistakes) == names, report
+
+
+def test_fold_reads_off_what_multiplies_w():
+    def squared(w, b, gamma, beta, mean, var, eps):
+        scale = gamma / np.sqrt(var + eps)
+        return w * scale**2, (b - mean) * scale + beta
+
+    def by_rows(w, b, gamma, beta, mean, var, eps):
+        return w * np.abs(w).max(axis=1, keepdims=True), squared(w, b, gamma, beta, mean, var, eps)[
+            1
+        ]
+
+    def shifted(w, b, gamma, beta, mean, var, eps):
+        new_w, new_b = fold.reference(w, b, gamma, beta, mean, var, eps)
+        return new_w + 0.1 * np.abs(w).max(), new_b
+
+    for answer, words in (
+        (squared, "each column of w is multiplied by a number of its own"),
+        (by_rows, "each row of w is multiplied by a number of its own"),
+        (shifted, "w is not multiplied by one number for each column"),
+        (lambda *a: (fold.reference(*a)[0], 2 * fold.reference(*a)[1]), "Right: w."),
+    ):
+        report = fold.check(answer)
+        assert report.outcome == "unknown mistake"
+        assert words in report.message, report
+
+
+def test_fold_must_not_rely_on_a_square_w():
+    def square_only(w, b, gamma, beta, mean, var, eps):
+        scale = np.diag(gamma / np.sqrt(var + eps))
+        return np.einsum("ij,jk->ik", w[: len(b)], scale), scale @ (b - mean) + beta
+
+    report = fold.check(square_only)
+    assert report.outcome == "wrong form" and "w has shape" in report.message
+
+
+def test_start_left_in_words():
+    assert start_left.check(0.35).passed
+    assert start_left.check(0.3487).passed
+    assert start_left.check(0.1**10).mistakes == ("nothing is left",)
