@@ -446,7 +446,22 @@ def _describe_layer(case, got, want):
             terms |= {"of the first batch": kind(first, axis=0)}
             terms |= {"of the second": kind(second, axis=0)}
             lines.append(_read_off(layer.outputs[k], got[k], terms))
-    return lines
+    return lines or _describe_evaluation(other, gamma, beta, eps, *got[2:5])
+
+
+def _describe_evaluation(x, gamma, beta, eps, running_mean, running_var, y):
+    """The straight line that evaluation draws in one feature, beside the right one."""
+    scale = gamma / np.sqrt(running_var + eps)
+    lines = np.stack([scale, beta - scale * running_mean])
+    drawn = np.stack([np.polyfit(*xy, 1) for xy in zip(x.T, y.T, strict=True)], axis=1)
+    k = int(np.abs(drawn - lines).max(axis=0).argmax())
+    if np.allclose(drawn[:, k], lines[:, k], 1e-4, 1e-4):
+        return []
+    (slope, height), (right_slope, right_height) = drawn[:, k], lines[:, k]
+    return [
+        f"Read off, in feature {k}: in evaluation y = {slope:.4g} x + {height:.4g}; with "
+        f"running_mean and running_var it is {right_slope:.4g} x + {right_height:.4g}."
+    ]
 
 
 layer = Exercise(

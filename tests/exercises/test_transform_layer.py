@@ -464,6 +464,28 @@ class Reaching(Plain):
         return y
 
 
+class BetaStartsElsewhere(Plain):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.beta = self.beta + 0.3
+
+
+class SquaredGamma(Plain):
+    """As long as gamma is 1, as for the first batch, nothing is wrong."""
+
+    def forward(self, x):
+        gamma, self.gamma = self.gamma, self.gamma**2
+        y = super().forward(x)
+        self.gamma = gamma
+        return y
+
+
+class HalvesInEvaluation(Plain):
+    def forward(self, x):
+        y = super().forward(x)
+        return y if self.training else self.beta + (y - self.beta) / 2
+
+
 class StartsElsewhere(Plain):
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -476,6 +498,9 @@ class StartsElsewhere(Plain):
         (TripleMomentum, "of the first batch"),
         (Shifted, "First deviation: the mean (or beta)"),
         (Reaching, "First deviation: the variance (or gamma)"),
+        (BetaStartsElsewhere, "First deviation: the mean (or beta)"),
+        (SquaredGamma, "First deviation: the variance (or gamma)"),
+        (HalvesInEvaluation, ": in evaluation y = "),
         (StartsElsewhere, "does not start with running_mean 0"),
     ],
 )
