@@ -34,9 +34,18 @@ def _product_first(a, b, total):
     return total(a * b)
 
 
-def _made(dy, x_hat, total=_all_but_channels, weigh=_product_first, factor=lambda dy, x_hat: dy):
+def _made(
+    dy,
+    x_hat,
+    total=_all_but_channels,
+    weigh=_product_first,
+    factor=lambda dy, x_hat: dy,
+    sign=1,
+    order=1,
+):
     """Both gradients in parts that can be replaced; right as it stands."""
-    return weigh(factor(dy, x_hat), x_hat, total), total(dy)
+    dgamma = weigh(factor(dy, x_hat), x_hat, total)
+    return (sign * dgamma, sign * total(dy))[::order]
 
 
 def _maps(rng):
@@ -130,7 +139,7 @@ parameter_gradients = Exercise(
         ),
         Mistake(
             "dgamma and dbeta are swapped",
-            lambda dy, x_hat: _gradients(dy, x_hat)[::-1],
+            partial(_made, order=-1),
             "gamma multiplies x_hat, so its gradient is the sum of dy * x_hat.",
         ),
         Mistake(
@@ -166,7 +175,7 @@ parameter_gradients = Exercise(
         ),
         Mistake(
             "the sign is turned round",
-            lambda dy, x_hat: tuple(-g for g in _gradients(dy, x_hat)),
+            partial(_made, sign=-1),
             "The gradient points uphill. The minus comes with the step of the optimizer.",
         ),
     ),

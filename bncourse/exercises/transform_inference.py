@@ -31,6 +31,7 @@ def _made_population(
     average_of_var=None,
     factor=lambda m, b: m / (m - 1),
     more=lambda means: 0,
+    order=1,
 ):
     """Algorithm 2 in parts that can be replaced; right as it stands.
 
@@ -39,7 +40,7 @@ def _made_population(
     b, m, _ = batches.shape
     means, variances = batches.mean(axis=within), batches.var(axis=within)
     var = (average_of_var or average)(variances)
-    return average(means), factor(m, b) * var + more(means)
+    return (average(means), factor(m, b) * var + more(means))[::order]
 
 
 def _moving(values, start=0.0, momentum=0.1):
@@ -194,7 +195,7 @@ population = Exercise(
         ),
         Mistake(
             "mean and var are swapped",
-            lambda batches: _population(batches)[::-1],
+            partial(_made_population, order=-1),
             "The question asks for the mean first.",
         ),
     ),

@@ -37,6 +37,7 @@ def _made_update(
     form=lambda var: var,
     more=lambda mean, running_mean, moved: 0,
     blend=lambda old, new, running_var, var, m: old * running_var + new * var,
+    order=1,
 ):
     """The update in parts that can be replaced; right as it stands."""
     m = x.size if axis is None else len(x)
@@ -46,7 +47,7 @@ def _made_update(
     old, new = (weights_of_var or weights)(momentum)
     squares = (x - center(mean, running_mean, moved)) ** 2
     var = form(factor(m, x.shape[1]) * squares.mean(axis=axis)) + more(mean, running_mean, moved)
-    return moved, blend(old, new, running_var, var, m)
+    return (moved, blend(old, new, running_var, var, m))[::order]
 
 
 def _states_and_batches(rng):
@@ -247,7 +248,7 @@ running_statistics = Exercise(
         ),
         Mistake(
             "running_mean and running_var are swapped",
-            lambda *case: _update(*case)[::-1],
+            partial(_made_update, order=-1),
             "The question asks for the mean first.",
         ),
     ),

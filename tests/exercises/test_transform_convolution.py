@@ -122,6 +122,10 @@ def test_parameter_gradients_take_any_style(answer):
                 "a mean is returned where a sum is needed",
             },
         ),
+        (
+            lambda dy, z: (dy.mean((0, 2, 3)), (dy * z).mean((0, 2, 3))),
+            {"dgamma and dbeta are swapped", "a mean is returned where a sum is needed"},
+        ),
         (lambda dy, z: with_einsum(-dy, z), {"the sign is turned round"}),
         (lambda dy, z: with_einsum(dy[:1], z[:1]), {"only the first image counts"}),
     ],

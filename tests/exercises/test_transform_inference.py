@@ -129,6 +129,10 @@ def by_precise(batches):
         (overwritten, {"the last batch stands for all"}),
         (lambda b: [*unbiased_at_once(b)][::-1], {"mean and var are swapped"}),
         (
+            lambda b: (b.var(1).mean(0), b.mean((0, 1))),
+            {"mean and var are swapped", "m / (m - 1) is missing"},
+        ),
+        (
             lambda b: (np.median(b.mean(1), 0), unbiased_at_once(b)[1]),
             {"the median stands for the mean over the batches"},
         ),
