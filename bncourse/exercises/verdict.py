@@ -85,11 +85,14 @@ def _agree(exercise, a, b):
         return False
     if b.dtype.kind == "b" or not np.size(b):
         return np.array_equal(a, b)
-    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
-        return False
     # Where the mean is ten times the spread, float32 has lost a digit before it begins.
     tolerance = exercise.tolerance * (10 if a.dtype == np.float32 else 1)
-    return relative_error(np.nan_to_num(a), np.nan_to_num(b)) <= tolerance
+    error = relative_error(a, b)
+    if np.isnan(error):  # something is not finite: then the same entries must be, in both
+        if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+            return False
+        error = relative_error(np.nan_to_num(a), np.nan_to_num(b))
+    return error <= tolerance
 
 
 def _unknown(exercise, runs, left):
