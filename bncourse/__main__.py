@@ -1,4 +1,4 @@
-"""The command line: what is installed, the data sets, and a reader's progress.
+"""The command line: what is installed, data sets, experiments, and a reader's progress.
 
 ``python -m bncourse --help`` says more.
 """
@@ -14,6 +14,7 @@ from bncourse import about
 from bncourse.data import downloads
 from bncourse.data.sources import SOURCES
 from bncourse.exercises import EXERCISES, progress
+from bncourse.experiments.commands import add_commands
 
 PROGRAM = "python -m bncourse"
 
@@ -31,6 +32,7 @@ examples:
   {PROGRAM} info              what is installed, and can a GPU be used?
   {PROGRAM} data fetch mnist  download MNIST once, for all programs
   {PROGRAM} progress          which exercises are solved
+  {PROGRAM} experiment list   what the book's long runs are
 
 Nothing has to be downloaded to begin: the chapters use small images that come
 with scikit-learn. Add --help to a command to read more about it."""
@@ -157,6 +159,8 @@ def _parser():
             metavar="NAME",
         )
         action.set_defaults(run=run)
+
+    add_commands(commands, _command, _show_help)
     return parser
 
 

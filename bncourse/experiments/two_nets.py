@@ -4,10 +4,15 @@ Ioffe and Szegedy (2015), section 4.1 and figure 1. The chapter *Two nets, one c
 """
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from math import gcd
 
 import numpy as np
 
 from bncourse import arrays, checks, nn
+from bncourse.data import digits, mnist
+from bncourse.experiments.experiment import Experiment
 from bncourse.optim import SGD
 from bncourse.training import accuracy, fit
 
@@ -107,7 +112,7 @@ def network(config, n_in=64, n_out=10):
     return nn.Sequential(*layers, nn.Dense(n_in, n_out, std=config.std, rng=rng))
 
 
-def run(config, data, unit=0):
+def run(config, data, unit=0, at=()):
     """Train the network of ``config`` on ``data`` and measure it on the way.
 
     Parameters
@@ -116,6 +121,8 @@ def run(config, data, unit=0):
     data : bncourse.data.Dataset
     unit : int
         Which unit of the last hidden layer is watched.
+    at : sequence of int
+        Steps to measure at, the last of them ``config.steps``; by default each ``config.every``.
 
     Returns
     -------
@@ -124,17 +131,21 @@ def run(config, data, unit=0):
     Raises
     ------
     ValueError
-        If there is no such unit.
+        If there is no such unit, or ``at`` does not end where the run does.
     """
     if not checks.integer("unit", unit) < config.hidden:
         raise ValueError(f"unit must lie in 0 to {config.hidden - 1}, not {unit}")
+    if len(at) and max(at) != config.steps:
+        raise ValueError(f"at must end with the last step, {config.steps}, not {max(at)}")
     net = network(config, data.x_train.shape[1])
-    before_last_activation = nn.Sequential(*net.layers[:-2])
+    before_last_activation, rest = nn.Sequential(*net.layers[:-2]), nn.Sequential(*net.layers[-2:])
 
     def record(step):
+        if len(at) and step not in at:
+            return None
         a, _ = before_last_activation.forward(data.x_test)
         watched = arrays.to(a[:, unit], "numpy")
-        return step, accuracy(net, data.x_test, data.y_test), np.percentile(watched, PERCENTILES)
+        return step, accuracy(rest, a, data.y_test), np.percentile(watched, PERCENTILES)
 
     rng = np.random.default_rng([config.seed, 1])  # not the numbers that the weights used up
     rows = fit(
@@ -145,8 +156,53 @@ def run(config, data, unit=0):
         config.steps,
         config.batch_size,
         rng,
-        config.every,
+        gcd(*at) or config.every,
         record,
     )
-    steps, accuracies, percentiles = zip(*rows, strict=True)
+    steps, accuracies, percentiles = zip(*filter(None, rows), strict=True)
     return Result(config, np.array(steps), np.array(accuracies), np.array(percentiles))
+
+
+def milestones(steps):
+    """Steps to measure at, up to ``steps``: close together at first, evenly spread later.
+
+    A tuple of about 40 multiples of 10, from 0; and ``steps`` itself. So both a logarithmic and
+    a linear axis show the whole curve.
+    """
+    checks.integer("steps", steps, 10)
+    spread = np.concatenate([np.linspace(0, steps, 21), np.geomspace(10, steps, 24)])
+    return tuple(sorted({*(10 * int(step / 10) for step in spread), steps}))
+
+
+def measure(config, seed):
+    """One run of the experiment ``two-nets``: see :class:`Result` for the series.
+
+    ``config`` is a dict of ``data`` (``"mnist"`` or ``"digits"``), ``norm``, ``std``, ``lr`` and
+    ``steps``; ``seed`` is that of :class:`Config`.
+    """
+    settings = {name: value for name, value in config.items() if name != "data"}
+    images = _binary(config["data"])
+    result = run(Config(**settings, seed=seed), images, at=milestones(config["steps"]))
+    return {name: getattr(result, name) for name in ("steps", "accuracy", "percentiles")}
+
+
+@cache
+def _binary(name):
+    return {"mnist": mnist, "digits": digits}[name](binary=True)
+
+
+def _grid(images, steps, rates):
+    names = ("data", "norm", "std", "lr", "steps")
+    values = product([images], [False, True], [0.01, 0.1, 0.4], rates, [steps])
+    return [dict(zip(names, chosen, strict=True)) for chosen in values]
+
+
+EXPERIMENT = Experiment(
+    name="two-nets",
+    title="The paper's MNIST experiment, with and without batch norm",
+    run=measure,
+    configs=_grid("mnist", 50_000, [0.1, 0.5, 2.0, 8.0]),
+    quick=_grid("digits", 1500, [0.1, 0.5, 2.0]),
+    chapter="why/two-nets",
+    shows="accuracy",
+)

@@ -1,0 +1,13 @@
+"""The experiments of the course, by name."""
+
+from bncourse.experiments import two_nets
+
+EXPERIMENTS = {e.name: e for e in (two_nets.EXPERIMENT,)}
+"""Every :class:`~bncourse.experiments.Experiment` that has a command and may be recorded."""
+
+
+def find(name):
+    """The experiment ``name``; a ``ValueError`` that lists all if there is none of that name."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"name must be one of {', '.join(EXPERIMENTS)}, not {name!r}")
+    return EXPERIMENTS[name]
