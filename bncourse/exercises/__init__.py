@@ -21,6 +21,10 @@ from bncourse.exercises.transform_backward import (
     centering,
     pair,
 )
+from bncourse.exercises.transform_convolution import (
+    parameter_gradients,
+    values_per_map,
+)
 from bncourse.exercises.transform_forward import (
     forward,
     forward_by_hand,
@@ -28,7 +32,25 @@ from bncourse.exercises.transform_forward import (
     identity,
     room,
 )
-from bncourse.exercises.two_nets import (
+from bncourse.exercises.transform_gradient_check import (
+    best_step,
+    centered_by_hand,
+    gradient_checker,
+    numerical_gradient,
+    read_paths,
+)
+from bncourse.exercises.transform_inference import (
+    fold,
+    population,
+    start_left,
+)
+from bncourse.exercises.transform_layer import (
+    keras_momentum,
+    layer,
+    running_statistics,
+)
+from bncourse.exercises.why_two_nets import (
+    initial_weights,
     logit_gradient,
     neutral_spread,
     probabilities,
@@ -39,6 +61,7 @@ EXERCISES = (
     # why/two-nets
     untrained_loss,
     neutral_spread,
+    initial_weights,
     logit_gradient,
     probabilities,
     # transform/forward
@@ -53,6 +76,23 @@ EXERCISES = (
     backward,
     pair,
     backward_inference,
+    # transform/gradient-check
+    centered_by_hand,
+    best_step,
+    numerical_gradient,
+    gradient_checker,
+    read_paths,
+    # transform/layer
+    keras_momentum,
+    running_statistics,
+    layer,
+    # transform/inference
+    start_left,
+    population,
+    fold,
+    # transform/convolution
+    values_per_map,
+    parameter_gradients,
 )
 
 __all__ = [
@@ -64,15 +104,29 @@ __all__ = [
     "backward",
     "backward_by_hand",
     "backward_inference",
+    "best_step",
+    "centered_by_hand",
     "centering",
+    "fold",
     "forward",
     "forward_by_hand",
     "forward_images",
+    "gradient_checker",
     "identity",
+    "initial_weights",
+    "keras_momentum",
+    "layer",
     "logit_gradient",
     "neutral_spread",
+    "numerical_gradient",
     "pair",
+    "parameter_gradients",
+    "population",
     "probabilities",
+    "read_paths",
     "room",
+    "running_statistics",
+    "start_left",
     "untrained_loss",
+    "values_per_map",
 ]

@@ -1,6 +1,7 @@
 """The checker: it runs a learner's function beside the reference and beside known mistakes."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -98,7 +99,8 @@ class Exercise(Hinted):
 
     def solution(self):
         """Source of the reference."""
-        return Text(inspect.getsource(self.reference).replace("def _", "def ", 1))
+        source = inspect.getsource(self.reference)
+        return Text(re.sub(r"^(def|class) _", r"\1 ", source))
 
     def __repr__(self):
         return (

@@ -45,11 +45,11 @@ def _argument(name, value, index):
         return f"{name} = a {type(value).__name__}"
     if array.ndim == 0:
         return f"{name} = {array.item()!r}"
+    if array.size <= LARGEST:
+        return f"{name} = {_digits(array)}"
     if array.ndim > 2 and len(index) > 1 and array[:, index[1]].size <= LARGEST:
         return f"{name}[:, {index[1]}] = {_digits(array[:, index[1]])}"
-    if array.ndim > 2 or array.size > LARGEST:
-        return f"{name} = an array of shape {array.shape}{_feature(array, index)}"
-    return f"{name} = {_digits(array)}"
+    return f"{name} = an array of shape {array.shape}{_feature(array, index)}"
 
 
 def _feature(array, index):

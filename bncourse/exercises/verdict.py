@@ -25,6 +25,7 @@ def report(exercise, runs, wrong):
     right = [name for name in exercise.outputs if name not in wrong]
     lines = [f"Not yet. Right: {', '.join(right)}." if right else "Not yet."]
     single = {(m,): _explained(exercise, m.wrong, wrong, runs) for m in exercise.mistakes}
+    single = _those_that_spoil_least_first(exercise, single, runs)
     found = fewest(single)
     if _not_in(found, wrong):
         found = fewest(single | _pairs(exercise, wrong, runs))
@@ -93,6 +94,20 @@ def _agree(exercise, a, b):
             return False
         error = relative_error(np.nan_to_num(a), np.nan_to_num(b))
     return error <= tolerance
+
+
+def _those_that_spoil_least_first(exercise, single, runs):
+    """Of mistakes that explain equally much, that is likeliest which leaves the rest alone."""
+
+    def spoils(item):
+        (mistake,), names = item
+        if not names:
+            return 0
+        places = range(len(exercise.outputs))
+        made = [(exercise.wanted(r.case, mistake.wrong), r.want) for r in runs]
+        return sum(not all(_agree(exercise, a[k], b[k]) for a, b in made) for k in places)
+
+    return dict(sorted(single.items(), key=spoils))
 
 
 def _unknown(exercise, runs, left):

@@ -391,3 +391,15 @@ def test_a_known_mistake_is_shown_on_the_smallest_input():
 def test_an_exercise_shows_its_question():
     assert repr(EXERCISE).splitlines()[0] == "center (none)"
     assert "Center the columns" in repr(EXERCISE)
+
+
+def test_of_two_explanations_that_which_spoils_nothing_else_is_named():
+    exercise = dataclasses.replace(
+        EXERCISE,
+        mistakes=(
+            Mistake("both", lambda x, s: (x + s, 0 * x.sum(axis=0)), "Spoils the total too."),
+            *EXERCISE.mistakes,
+        ),
+    )
+    assert exercise.check(lambda x, s: (x + s, x.sum(axis=0))).mistakes == ("not centered",)
+    assert exercise.check(lambda x, s: (x + s, 0 * x[0])).mistakes == ("both",)

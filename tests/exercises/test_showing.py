@@ -54,13 +54,14 @@ def test_a_number_has_no_index():
 
 
 def test_an_image_is_shown_by_the_channel_that_is_wrong():
-    wanted = np.arange(16.0).reshape(2, 2, 2, 2)
+    wanted = np.arange(24.0).reshape(3, 2, 2, 2)
     yours = wanted.copy()
     yours[1, 1, 0, 1] += 1
     text, _, _ = shown(yours, wanted, x=wanted, big=np.ones((9, 2, 3, 3)))
-    assert "  x[:, 1] = [[[4, 5], [6, 7]], [[12, 13], [14, 15]]]\n" in text
+    assert "  x[:, 1] = [[[4, 5], [6, 7]], [[12, 13], [14, 15]], [[20, 21], [22, 23]]]\n" in text
     assert "  big = an array of shape (9, 2, 3, 3); feature 1 has mean 1 and spread 0\n" in text
     assert "y[1, 1, 0, 1] = 14" in text and "y[1, 1, 0, 1] = 13" in text
+    assert "  small = [[[1, 1]]]\n" in shown([1.0], [2.0], small=np.ones((1, 1, 2)))[0]
 
 
 @pytest.mark.parametrize(

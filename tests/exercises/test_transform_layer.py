@@ -561,3 +561,9 @@ def test_layer_in_one_pass_is_right_and_fragile():
 
     report = layer.check(OnePass)
     assert report.passed and report.outcome == "fragile"
+
+
+def test_the_reference_is_a_class_that_can_be_copied():
+    namespace = {"np": np}
+    exec(str(layer.solution()), namespace)
+    assert layer.check(namespace["BatchNorm"]).outcome == "right"

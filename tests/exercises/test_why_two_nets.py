@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from bncourse import functional as F
-from bncourse.exercises import logit_gradient, neutral_spread, probabilities, untrained_loss
-from bncourse.exercises.two_nets import initial_weights
+from bncourse.exercises import (
+    initial_weights,
+    logit_gradient,
+    neutral_spread,
+    probabilities,
+    untrained_loss,
+)
 
 
 def softmax(scores):
