@@ -1,8 +1,15 @@
 """The experiments of the course, by name."""
 
-from bncourse.experiments import two_nets
+from bncourse.experiments import two_nets, whitening, whitening_cost
 
-EXPERIMENTS = {e.name: e for e in (two_nets.EXPERIMENT,)}
+EXPERIMENTS = {
+    e.name: e
+    for e in (
+        two_nets.EXPERIMENT,
+        whitening.EXPERIMENT,
+        whitening_cost.EXPERIMENT,
+    )
+}
 """Every :class:`~bncourse.experiments.Experiment` that has a command and may be recorded."""
 
 
