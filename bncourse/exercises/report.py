@@ -14,7 +14,8 @@ NOT_YET = "#D0603A"
 def wrapped(text):
     """Lines no longer than the column of a page, so that nobody has to scroll sideways."""
     return "\n".join(
-        line if line.startswith(" ") else textwrap.fill(line, 80) for line in text.splitlines()
+        line if line.startswith(" ") else textwrap.fill(line, 80, break_on_hyphens=False)
+        for line in text.splitlines()
     )
 
 
