@@ -1,11 +1,12 @@
 """The experiments of the course, by name."""
 
-from bncourse.experiments import two_nets, whitening, whitening_cost
+from bncourse.experiments import covariate_shift, two_nets, whitening, whitening_cost
 
 EXPERIMENTS = {
     e.name: e
     for e in (
         two_nets.EXPERIMENT,
+        covariate_shift.EXPERIMENT,
         whitening.EXPERIMENT,
         whitening_cost.EXPERIMENT,
     )
