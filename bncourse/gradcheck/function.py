@@ -4,6 +4,7 @@ import array_api_compat as compat
 import numpy as np
 
 from bncourse import arrays
+from bncourse.gradcheck.noise import scales
 from bncourse.gradcheck.report import place
 
 
@@ -82,3 +83,8 @@ class Function:
     def loss(self):
         """Size of the loss: what its terms add up to if none cancel."""
         return float(np.sum(np.abs(self.dy * self.y.astype(np.float64))))
+
+    def extent(self):
+        """Size of the loss, here or a natural step away, whichever is larger."""
+        change = np.abs(self.dy * self(self.x + scales(self.x).astype(self.x.dtype)))
+        return self.loss() + float(np.sum(change, where=np.isfinite(change)))

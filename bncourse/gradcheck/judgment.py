@@ -3,10 +3,12 @@
 import numpy as np
 
 from bncourse.gradcheck.measured import yardstick
-from bncourse.gradcheck.noise import PRECISIONS, scales
+from bncourse.gradcheck.noise import FLOAT64, scales
 from bncourse.gradcheck.report import GradientReport, place, power
 from bncourse.gradcheck.resemblance import resemblance
 from bncourse.gradcheck.warnings import warnings
+
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def judge(function, claimed, chosen, found, eps, about):
@@ -37,23 +39,22 @@ def judge(function, claimed, chosen, found, eps, about):
     value, error = found.value[kept], found.error[kept]
     dx = np.array([float(claimed[chosen[i]]) for i in kept])
     if zero:  # then there is nothing that adds up
-        scale = function.loss() / np.array([scales(function.x)[chosen[i]] for i in kept])
+        scale = function.extent() / np.array([scales(function.x)[chosen[i]] for i in kept])
     else:
         scale = np.maximum(yardstick(found.size)[kept], np.abs(dx))
     deviation = np.abs(dx - value)
-    allowed = about["tol"] * scale
-    wrong, right = deviation - error > allowed, deviation + error <= allowed
-
-    # The entry that decides: the one that is farthest from being right.
-    least = deviation - error if wrong.any() else deviation + error
-    scale = np.maximum(scale, np.finfo(np.float64).tiny)
-    k = int(np.argmax(least / scale))
+    tol = about["tol"]
+    wrong = deviation - error > tol * scale
+    # An entry that is lost in the noise does no harm if the others are far larger.
+    right = ~wrong & (deviation + error <= tol * np.max(scale))
+    least = (deviation - error if wrong.any() else deviation + error) / np.maximum(scale, TINY)
+    k = int(np.argmax(np.where(right, 0.0, least) if not right.all() else least))
     index = chosen[kept[k]]
     about |= {
         "index": index,
         "claimed": float(dx[k]),
         "numerical": float(value[k]),
-        "relative_error": float(deviation[k] / scale[k]),
+        "relative_error": float(deviation[k] / max(scale[k], TINY)),
         "scale": float(scale[k]),
         "noise": float(error[k]),
         "step": float(found.step[kept[k]]),
@@ -93,7 +94,7 @@ def _agreement(n, zero):
 def _doubt(deviation, error, eps):
     way_out = (
         "in float64 it would be smaller"
-        if eps > PRECISIONS[0]
+        if eps > FLOAT64
         else "f is noisy, or bends too fast for any step"
     )
     return (

@@ -6,9 +6,10 @@ import numpy as np
 
 from bncourse.gradcheck.noise import scales
 
-# Powers of two by which the step is changed, in this order, where the first is not good enough:
-# smaller ones for a kink nearby or a strong curvature, larger ones against rounding.
-LADDER = (0, -6, 6, -12, -18, 12)
+# Powers of two by which the first step is changed where it is not good enough: smaller ones for a
+# kink nearby or a strong curvature, larger ones against rounding.
+LADDER = (-4, 4, -8, 8, -12, 12, -16, -20)
+FARTHEST = 1 / 16  # no step is more than this, in units of the entry
 LEAST = 1e-3  # of the largest entry: what is smaller is not asked for its own relative error
 
 
@@ -34,6 +35,16 @@ class Measured(NamedTuple):
     kink: np.ndarray
 
 
+class Point(NamedTuple):
+    """One entry, measured with one step; ``jump`` is its bend if that looks like a kink's."""
+
+    value: float
+    error: float
+    size: float
+    step: float
+    jump: float
+
+
 def yardstick(size):
     """What the deviation of each entry is measured against."""
     return np.maximum(size, LEAST * np.max(size, initial=0.0))
@@ -51,36 +62,46 @@ def central(function, entries, eps, noise, tol):
         - \tfrac14 (\Delta_2 + \Delta_{-2})\bigr| + \frac{4}{h}\,\mathrm{noise} .
 
     The first term is three times the truncation error of a smooth function. The second is zero
-    for one, and together they bound the error that one kink within h makes. Where the sum is too
-    large for ``tol``, other steps are tried, and the best is taken.
+    for one, and together they bound the error that one kink within h makes. The first step is
+    the cube root of ``eps``, in units of the entry; where the error is too large for ``tol``,
+    others are tried.
     """
-    x, units = function.x, scales(function.x)
-    best = Measured(
-        np.full(len(entries), np.nan),
-        np.full(len(entries), np.inf),
-        np.zeros(len(entries)),
-        np.full(len(entries), np.nan),
-        np.zeros(len(entries), bool),
-    )
-    jump = np.zeros(len(entries))
-    for level in LADDER:
-        enough = 0.25 * tol * yardstick(best.size)
-        for i, j in enumerate(entries):
-            h = 2.0 ** (np.round(np.log2(eps ** (1 / 3) * units[j])) + level)
-            if best.error[i] <= enough[i] or h < 64 * eps * abs(float(x[j])):
-                continue
-            value, error, size, bend = _stencil(function, j, h, noise)
-            if level <= 0:  # over a large step, anything may look like a kink
-                jump[i] = max(jump[i], bend)
-            if error < best.error[i]:
-                best.value[i], best.error[i] = value, error
-                best.size[i], best.step[i] = size, h
-    limit = tol * yardstick(best.size)
-    best.kink[:] = (best.error > limit) & (jump > limit) & np.isfinite(best.value)
-    return best
+    units = scales(function.x)
+    start = [2.0 ** np.round(np.log2(eps ** (1 / 3) * units[j])) for j in entries]
+    points = [_point(function, j, h, noise) for j, h in zip(entries, start, strict=True)]
+    limit = tol * yardstick(np.array([p.size for p in points]))
+    kink = np.zeros(len(entries), bool)
+    for i, j in enumerate(entries):
+        tried = [points[i]]
+        for level in LADDER:
+            if points[i].error <= limit[i] / 4:
+                break
+            h = start[i] * 2.0**level
+            if 64 * eps * abs(float(function.x[j])) <= h <= FARTHEST * units[j]:
+                tried.append(_point(function, j, h, noise))
+                points[i] = _best(tried)
+        # Over a larger step than the best, anything may look like a kink.
+        jump = max(p.jump for p in tried if p.step <= points[i].step)
+        kink[i] = points[i].error > limit[i] and jump > limit[i]
+    value, error, size, step, _ = map(np.array, zip(*points, strict=True))
+    return Measured(value, error, size, step, kink)
 
 
-def _stencil(function, j, h, noise):
+def _best(points):
+    """The one of least error, among those that no smaller step contradicts.
+
+    Over a large step a function may look flat that is not, and the two differences agree.
+    """
+    points = sorted(points, key=lambda p: p.step)
+    trusted = [
+        p
+        for i, p in enumerate(points)
+        if all(abs(p.value - q.value) <= p.error + q.error for q in points[:i] if q.error < np.inf)
+    ]
+    return min(trusted, key=lambda p: p.error)
+
+
+def _point(function, j, h, noise):
     change, at = {}, {}
     for k in (-2, -1, 1, 2):
         moved = function.x.copy()
@@ -89,13 +110,13 @@ def _stencil(function, j, h, noise):
         change[k] = function.dy * function(moved)
     with np.errstate(invalid="ignore"):
         slopes = (change[1] - change[-1]) / (at[1] - at[-1])
-        wide = np.sum(change[2] - change[-2]) / (at[2] - at[-2])
-        near, far = (float(np.sum(change[k] + change[-k])) for k in (1, 2))
-        bend = abs(near - far / 4) / h
         value = float(np.sum(slopes))
-        error = float(abs(value - wide) + bend + 4 * noise / h)
+        wide = float(np.sum(change[2] - change[-2])) / (at[2] - at[-2])
+        near, far = (float(np.sum(change[k] + change[-k])) for k in (1, 2))
+    bend = abs(near - far / 4) / h
+    error = abs(value - wide) + bend + 4 * noise / h
     if not np.isfinite(error):
-        return np.nan, np.inf, 0.0, 0.0
+        return Point(np.nan, np.inf, 0.0, h, 0.0)
     # Where f is smooth, twice the step makes near four times as large; at a kink, twice.
     kinked = abs(near) > 0.4 * abs(far) and bend > 10 * noise / h
-    return value, error, float(np.sum(np.abs(slopes))), bend if kinked else 0.0
+    return Point(value, error, float(np.sum(np.abs(slopes))), h, bend if kinked else 0.0)

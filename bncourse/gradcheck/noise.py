@@ -4,7 +4,7 @@ from math import sqrt
 
 import numpy as np
 
-PRECISIONS = tuple(float(np.finfo(t).eps) for t in ("float64", "float32", "float16"))
+FLOAT64, FLOAT32 = float(np.finfo("float64").eps), float(np.finfo("float32").eps)
 
 
 def scales(x):
@@ -15,11 +15,11 @@ def scales(x):
 
 
 def rounding(function, rng):
-    """Precision of ``function`` and standard deviation of its loss by rounding alone.
+    """Precision of ``function``, and the standard deviation of its loss by rounding alone.
 
-    Nine points, so close together that any smooth function is a straight line over them: what
-    is left in their fourth differences is rounding (Hamming; Moré and Wild, 2011). If nothing
-    moves at all, the function computes more coarsely inside than its numbers look.
+    The loss at nine points so close together that a smooth function is a straight line over
+    them: what is left in its fourth differences is rounding, see Moré and Wild (2011). If nothing
+    moves, float32 may be at work inside, and points farther apart show whether it is.
 
     Parameters
     ----------
@@ -34,20 +34,25 @@ def rounding(function, rng):
     noise : float
         In units of the loss.
     """
-    x = function.x
-    shown = max(float(np.finfo(x.dtype).eps), float(np.finfo(function.y.dtype).eps))
-    direction = scales(x) * rng.choice([-1.0, 1.0], x.shape)
-    least = shown * float(np.linalg.norm(function.dy * function.y.astype(np.float64)))
-    for eps in PRECISIONS:
-        if eps < shown:
-            continue
-        points = [(x + k * 64 * eps * direction).astype(x.dtype) for k in range(-4, 5)]
-        values = [function(p) for p in points]
-        moved = max(float(np.max(np.abs(v), initial=0.0)) for v in values)
-        if moved and eps > shown and moved <= 100 * shown * np.max(np.abs(function.y)):
-            return shown, least  # that is rounding: f does not depend on x at all
-        if moved:
-            loss = np.array([np.sum(function.dy * v) for v in values])
-            fourth = np.diff(loss, 4)
-            return eps, max(least, sqrt(np.mean(fourth**2) / 70))
-    return shown, least
+    eps = max(float(np.finfo(a.dtype).eps) for a in (function.x, function.y))
+    least = eps * float(np.linalg.norm(function.dy * function.y.astype(np.float64)))
+    direction = scales(function.x) * rng.choice([-1.0, 1.0], function.x.shape)
+    moved, noise = _scatter(function, 64 * eps * direction)
+    if moved or eps > FLOAT64:
+        return eps, max(noise, least)
+    _, noise = _scatter(function, 64 * FLOAT32 * direction)
+    return (FLOAT32, noise) if noise > 1e4 * least else (eps, max(noise, least))
+
+
+def _scatter(function, apart):
+    """Whether the loss moves at all, and how much it scatters about a smooth curve."""
+    points = [(function.x + k * apart).astype(function.x.dtype) for k in range(-4, 5)]
+    loss = np.array([np.sum(function.dy * function(p)) for p in points])
+    return bool(np.any(loss)), sqrt(np.mean(np.diff(loss, 4) ** 2) / 70)
+
+
+def drowned(function, eps, noise):
+    """Whether the loss scatters so much from one number to the next that it has no slope."""
+    x = function.x.astype(np.float64)
+    coarse = 64 * eps * np.max(np.abs(x)) > 1e-2 * np.std(x)
+    return bool(noise > 1e-2 * function.extent() and (coarse or eps > FLOAT64))

@@ -27,7 +27,7 @@ def resemblance(claimed, right, wrong, shape):
         return "dx is minus the right gradient."
     if a.size > 1 and np.any(b):
         factor = float(a @ b / (b @ b))
-        if factor and _alike(a, factor * b):
+        if abs(factor - 1) > CLOSE and factor and _alike(a, factor * b):
             return f"dx is {_number(factor)} times the right gradient{_length(factor, shape)}"
     if claimed.ndim == 2 and claimed.shape[0] == claimed.shape[1] and np.all(seen):
         if _alike(claimed, right.T):

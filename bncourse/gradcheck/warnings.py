@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bncourse.gradcheck.noise import PRECISIONS, scales
+from bncourse.gradcheck.noise import FLOAT32, FLOAT64, scales
 
 FAINT = 1e-3  # what is left of a sum when less than this is left counts as nothing
 
@@ -12,8 +12,8 @@ def warnings(function, found, eps, zero):
     said = []
     if function.rude:
         said.append("f changes its argument; it was handed copies.")
-    if eps > PRECISIONS[0]:
-        bits = 32 if eps == PRECISIONS[1] else 16
+    if eps > FLOAT64:
+        bits = 32 if eps == FLOAT32 else 16
         said.append(f"f computes in float{bits}; float64 would tell more.")
     dy = function.dy
     if dy.size > 1 and np.all(dy == dy.flat[0]):
@@ -21,17 +21,15 @@ def warnings(function, found, eps, zero):
             "dy is the same everywhere: a sum of outputs is constant for a batch norm, and sees "
             "little elsewhere. Draw it at random."
         )
-    if zero or _faint(function, found):
+    slope = np.abs(found.value[~found.kink])
+    if zero or np.max(slope, initial=0.0) < FAINT * np.max(found.size):
         said.append(
-            "with this loss the right gradient is next to nothing, so a dx of zeros would hardly "
+            "with this loss the right gradient is next to nothing, and a dx of zeros would hardly "
             "stand out."
         )
+    elif dy.size == 1 and np.sum(slope) * np.median(scales(function.x)) < FAINT * function.loss():
+        said.append(
+            "f hardly changes with x, as the sum of squares of a batch norm. Weigh the outputs at "
+            "random."
+        )
     return tuple(said)
-
-
-def _faint(function, found):
-    """Whether contributions cancel; or, for a number, whether it hardly moves with ``x``."""
-    slope = np.abs(found.value)
-    if function.dy.size > 1:
-        return bool(np.max(slope) < FAINT * np.max(found.size))
-    return bool(np.sum(slope) * np.mean(scales(function.x)) < FAINT * function.loss())
