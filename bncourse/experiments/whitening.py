@@ -135,7 +135,7 @@ def _grid(data, steps):
 
 EXPERIMENT = Experiment(
     name="whitening",
-    title="centered or standardized layers, with gradients that know of it or do not",
+    title="Centered or standardized layers, with gradients that know of it or do not",
     run=run,
     configs=_grid("mnist", 3000),
     quick=_grid("digits", 600),

@@ -80,7 +80,7 @@ def _config(features):
 
 EXPERIMENT = Experiment(
     name="whitening-cost",
-    title="processor time of standardizing and of whitening, by the number of features",
+    title="Processor time of standardizing and of whitening, by the number of features",
     run=run,
     configs=[_config([16, 32, 64, 128, 256, 512])],
     quick=[_config([16, 32, 64])],
