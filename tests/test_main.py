@@ -19,6 +19,7 @@ from bncourse.data.sources import SOURCES
 from bncourse.exercises import EXERCISES, progress, room
 
 COMMANDS = ["", "info", "progress", "data", "data fetch", "data verify", "data path"]
+COMMANDS += ["experiment", "experiment list", "experiment show", "experiment run"]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_help_has_examples_that_are_right(run, cache, command):
     assert max(map(len, out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("command", ["", "data"])
+@pytest.mark.parametrize("command", ["", "data", "experiment"])
 def test_half_a_command_shows_the_help_as_an_error(run, command):
     code, out, err = run(command)
     assert code == 2 and out == "" and "examples:" in err

@@ -42,10 +42,10 @@ out. Ctrl-C stops it; the same command then goes on. A run that fails is
 reported with its config at the end, and the exit code is 1.
 
 examples:
-  {PROGRAM} run two-nets --quick       a minute, no download
-  {PROGRAM} run two-nets               the full version
-  {PROGRAM} run two-nets --workers 1   leave the other cores alone
-  {PROGRAM} run two-nets --record      and keep it in book/results
+  {PROGRAM} run two-nets --quick      a minute, no download
+  {PROGRAM} run two-nets              the full version
+  {PROGRAM} run two-nets --workers 1  on one core only
+  {PROGRAM} run two-nets --record     keep it in the book
 
 On a cluster, one MPI rank leads and the others compute (extra "mpi"):
   mpiexec -n 4 python -m mpi4py.futures -m bncourse experiment run two-nets

@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
     results : Results
         Of all cells that are done.
     failures : list of tuple
-        Each a :class:`~bncourse.experiments.experiment.Cell` and the reason it failed, as text.
+        Each a :class:`~bncourse.experiments.Cell` and the reason it failed, as text.
     found : int
         How many cells were there before.
     """
