@@ -1,11 +1,22 @@
 """The experiments of the course, by name."""
 
-from bncourse.experiments import covariate_shift, two_nets, whitening, whitening_cost
+from bncourse.experiments import (
+    covariate_shift,
+    inputs,
+    inputs_cost,
+    inputs_nets,
+    two_nets,
+    whitening,
+    whitening_cost,
+)
 
 EXPERIMENTS = {
     e.name: e
     for e in (
         two_nets.EXPERIMENT,
+        inputs.EXPERIMENT,
+        inputs_nets.EXPERIMENT,
+        inputs_cost.EXPERIMENT,
         covariate_shift.EXPERIMENT,
         whitening.EXPERIMENT,
         whitening_cost.EXPERIMENT,
