@@ -367,7 +367,7 @@ zca = Exercise(
 )
 
 
-def _newton_schulz(sigma, steps):
+def _inverse_root(sigma, steps):
     trace = np.trace(sigma)
     p = np.eye(len(sigma))
     for _ in range(steps):
@@ -430,13 +430,13 @@ def _describe_iteration(case, got, want):
     return []
 
 
-newton_schulz = Exercise(
-    name="newton_schulz",
+inverse_root = Exercise(
+    name="inverse_root",
     chapter=CHAPTER,
     question="Whitening without eigenvectors: S = sigma / trace(sigma), P = I, then `steps` times "
     "P <- (3 P - P^3 S) / 2; at the end, P / sqrt(trace(sigma)). f(sigma, steps) -> w, all of "
     "shape (D, D).",
-    reference=_newton_schulz,
+    reference=_inverse_root,
     inputs=_covariances,
     outputs=("w",),
     describe=_describe_iteration,

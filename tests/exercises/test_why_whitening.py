@@ -6,7 +6,7 @@ import pytest
 from bncourse.exercises import why_whitening as chapter
 from bncourse.experiments import whitening_matrices as matrices
 
-zca, newton_schulz = chapter.zca, chapter.newton_schulz
+zca, inverse_root = chapter.zca, chapter.inverse_root
 
 
 def by_eigenvectors(x, eps):
@@ -208,9 +208,9 @@ def steps_in_float32(sigma, steps):
         matrices.coupled_newton_schulz,
     ],
 )
-def test_newton_schulz_takes_any_style(answer):
+def test_inverse_root_takes_any_style(answer):
     for seed in range(20):
-        report = newton_schulz.check(answer, seed)
+        report = inverse_root.check(answer, seed)
         assert report.passed, report
 
 
@@ -231,21 +231,21 @@ def written(sigma, steps, step, end=lambda trace: trace**0.5, size=np.trace):
         (lambda p, s: (3 * p - np.linalg.matrix_power(p, 3)) / 2, "S is missing"),
     ],
 )
-def test_newton_schulz_names_a_step_gone_wrong(step, name):
+def test_inverse_root_names_a_step_gone_wrong(step, name):
     for seed in range(10):
-        report = newton_schulz.check(lambda sigma, steps: written(sigma, steps, step), seed)
+        report = inverse_root.check(lambda sigma, steps: written(sigma, steps, step), seed)
         assert report.mistakes == (name,)
 
 
-def test_newton_schulz_says_what_it_sees():
+def test_inverse_root_says_what_it_sees():
     def doubled(sigma, steps):
         return 2 * matrices.newton_schulz(sigma, steps)
 
     def touched(sigma, steps):
         return matrices.newton_schulz(sigma, steps) * (1 + 0.1 * np.triu(np.ones_like(sigma)))
 
-    assert "w is 2 times what is wanted" in newton_schulz.check(doubled).message
-    assert "eigenvectors of sigma" in newton_schulz.check(touched).message
+    assert "w is 2 times what is wanted" in inverse_root.check(doubled).message
+    assert "eigenvectors of sigma" in inverse_root.check(touched).message
 
 
 def test_numbers_are_what_the_cells_of_the_chapter_give():
