@@ -3,7 +3,7 @@
 import numpy as np
 
 from bncourse.gradcheck.measured import Measured, yardstick
-from bncourse.gradcheck.noise import scales
+from bncourse.gradcheck.noise import FLOAT64, scales
 
 STEP = 1e-30  # in natural units; nothing is subtracted, so it cannot be too small
 
@@ -23,7 +23,9 @@ def by_complex_step(function, entries):
         direction[j] = step[i] = STEP * units[j]
         slopes = _imaginary(function, direction) / step[i]
         value[i], size[i] = np.sum(slopes), np.sum(np.abs(slopes))
-    error = 100 * np.finfo(np.float64).eps * yardstick(size)
+    # What cancels inside the function, on the way to a derivative of zero, is of this size.
+    inside = function.loss() / np.array([units[j] for j in entries])
+    error = 100 * FLOAT64 * np.maximum(yardstick(size), inside)
     return Measured(value, error, size, step, np.zeros(len(entries), bool))
 
 

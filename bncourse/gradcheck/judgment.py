@@ -57,7 +57,7 @@ def judge(function, claimed, chosen, found, eps, about):
         "relative_error": float(deviation[k] / max(scale[k], TINY)),
         "scale": float(scale[k]),
         "noise": float(error[k]),
-        "step": float(found.step[kept[k]]),
+        "step": float(np.median(found.step)),
     }
     if wrong.any():
         bad = [chosen[kept[i]] for i in np.flatnonzero(wrong)]
@@ -68,10 +68,10 @@ def judge(function, claimed, chosen, found, eps, about):
 
 
 def vanishes(function, found):
-    """Whether all that was measured could be rounding."""
-    noise = np.max(found.error, where=~found.kink, initial=0.0)
-    size = np.max(found.size, where=~found.kink, initial=0.0)
-    return bool(size <= noise * np.sqrt(function.y.size))
+    """Whether all that was measured could be rounding: the terms of each sum, and the sum."""
+    value, error, size = (a[~found.kink] for a in (np.abs(found.value), found.error, found.size))
+    noise = np.max(error, initial=0.0)
+    return bool(np.all(value <= error) and np.all(size <= noise * np.sqrt(function.y.size)))
 
 
 def _fault(function, claimed, gradient, bad, zero):
@@ -93,9 +93,7 @@ def _agreement(n, zero):
 
 def _doubt(deviation, error, eps):
     way_out = (
-        "in float64 it would be smaller"
-        if eps > FLOAT64
-        else "f is noisy, or bends too fast for any step"
+        "float64 would tell more" if eps > FLOAT64 else "f is noisy, or bends too fast for any step"
     )
     return (
         f"dx is off by {power(deviation)}, but the measured gradient itself is only good to "

@@ -9,7 +9,7 @@ import numpy as np
 from bncourse import checks
 from bncourse.gradcheck.check import gradcheck, random_upstream, stream
 from bncourse.gradcheck.function import finite_array
-from bncourse.gradcheck.report import GradientReport, power
+from bncourse.gradcheck.report import GradientReport, below
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ModuleReport:
     def __repr__(self):
         rows = [("", "shape", "relative error", "verdict")]
         for name, report in self.reports.items():
-            error = "" if np.isnan(report.relative_error) else power(report.relative_error)
+            error = "" if np.isnan(report.relative_error) else below(report.relative_error)
             rows.append((name, str(self.shapes[name]), error, report.verdict))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [

@@ -48,6 +48,8 @@ def _scatter(function, apart):
     """Whether the loss moves at all, and how much it scatters about a smooth curve."""
     points = [(function.x + k * apart).astype(function.x.dtype) for k in range(-4, 5)]
     loss = np.array([np.sum(function.dy * function(p)) for p in points])
+    if not np.all(np.isfinite(loss)):  # the edge of where f is defined: no saying
+        return True, 0.0
     return bool(np.any(loss)), sqrt(np.mean(np.diff(loss, 4) ** 2) / 70)
 
 

@@ -2,7 +2,7 @@
 
 import textwrap
 from dataclasses import dataclass, field
-from math import ceil, isfinite, log10
+from math import isfinite
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class GradientReport:
     noise : float
         Estimated error of ``numerical`` itself.
     step : float
-        The step it was measured with.
+        The step of the measurement; it differs from entry to entry, and this is the median.
     tol : float
         The relative error that is allowed.
     method : {"central", "complex"}
@@ -75,12 +75,10 @@ class GradientReport:
             both = f"{self.claimed:.6g} claimed, {self.numerical:.6g} measured{noise}"
             lines.append(("worst entry", f"{place(self.index)}: {both}"))
         if isfinite(self.relative_error):
-            error = power(self.relative_error)
-            below = "below " if error.startswith("1e-") else ""
-            lines.append(("relative error", f"{below}{error}, allowed {self.tol:.2g}"))
+            error = below(self.relative_error)
+            lines.append(("relative error", f"{error}, allowed {short(self.tol)}"))
         if isfinite(self.step):
-            good = f", good to {power(self.noise / self.scale)}" if self.passed else ""
-            lines.append(("measured by", f"{METHODS[self.method]}, step {self.step:.1e}{good}"))
+            lines.append(("measured by", f"{METHODS[self.method]}, step {short(self.step)}"))
         if self.checked:
             left = f", {self.kinks} left out at a kink" if self.kinks else ""
             random = " at random" if self.checked < self.entries else ""
@@ -95,10 +93,20 @@ def _line(name, text):
 
 
 def power(value):
-    """A small number as the next power of ten, which is the same on every machine; others as is."""
-    if value == 0 or value >= 1e-3 or not isfinite(value):
-        return f"{value:.2g}"
-    return f"1e{ceil(log10(value))}"
+    """A small number as a bound, every third power of ten: it reads the same on every machine."""
+    if not value < 1e-3:
+        return short(value)
+    return next(f"1e{k}" for k in (-15, -12, -9, -6, -3) if value <= 10.0**k)
+
+
+def below(value):
+    """As :func:`power`, in words: ``below 1e-9``, or the number."""
+    return f"below {power(value)}" if value < 1e-3 else power(value)
+
+
+def short(value):
+    """Two digits, and no more of an exponent than needed."""
+    return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def place(index):

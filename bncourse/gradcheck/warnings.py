@@ -14,7 +14,7 @@ def warnings(function, found, eps, zero):
         said.append("f changes its argument; it was handed copies.")
     if eps > FLOAT64:
         bits = 32 if eps == FLOAT32 else 16
-        said.append(f"f computes in float{bits}; float64 would tell more.")
+        said.append(f"f computes no finer than float{bits}; float64 would tell more.")
     dy = function.dy
     if dy.size > 1 and np.all(dy == dy.flat[0]):
         said.append(
@@ -22,10 +22,12 @@ def warnings(function, found, eps, zero):
             "little elsewhere. Draw it at random."
         )
     slope = np.abs(found.value[~found.kink])
-    if zero or np.max(slope, initial=0.0) < FAINT * np.max(found.size):
+    if zero:
+        said.append("with this loss a backward that returns zeros passes, whatever it is for.")
+    elif np.max(slope, initial=0.0) < FAINT * np.max(found.size):
         said.append(
-            "with this loss the right gradient is next to nothing, and a dx of zeros would hardly "
-            "stand out."
+            "with this loss what adds up to the right gradient cancels, and a dx of zeros would "
+            "hardly stand out."
         )
     elif dy.size == 1 and np.sum(slope) * np.median(scales(function.x)) < FAINT * function.loss():
         said.append(
