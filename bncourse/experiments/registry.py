@@ -2,6 +2,8 @@
 
 from bncourse.experiments import (
     covariate_shift,
+    depth,
+    depth_training,
     inputs,
     inputs_cost,
     inputs_nets,
@@ -17,6 +19,8 @@ EXPERIMENTS = {
         inputs.EXPERIMENT,
         inputs_nets.EXPERIMENT,
         inputs_cost.EXPERIMENT,
+        depth.EXPERIMENT,
+        depth_training.EXPERIMENT,
         covariate_shift.EXPERIMENT,
         whitening.EXPERIMENT,
         whitening_cost.EXPERIMENT,
