@@ -56,6 +56,13 @@ from bncourse.exercises.why_two_nets import (
     probabilities,
     untrained_loss,
 )
+from bncourse.exercises.why_whitening import (
+    flat_directions,
+    inverse_root,
+    marching_bias,
+    partly_whitened,
+    zca,
+)
 
 EXERCISES = (
     # why/two-nets
@@ -64,6 +71,12 @@ EXERCISES = (
     initial_weights,
     logit_gradient,
     probabilities,
+    # why/whitening
+    marching_bias,
+    flat_directions,
+    zca,
+    partly_whitened,
+    inverse_root,
     # transform/forward
     forward_by_hand,
     forward,
@@ -107,6 +120,7 @@ __all__ = [
     "best_step",
     "centered_by_hand",
     "centering",
+    "flat_directions",
     "fold",
     "forward",
     "forward_by_hand",
@@ -114,13 +128,16 @@ __all__ = [
     "gradient_checker",
     "identity",
     "initial_weights",
+    "inverse_root",
     "keras_momentum",
     "layer",
     "logit_gradient",
+    "marching_bias",
     "neutral_spread",
     "numerical_gradient",
     "pair",
     "parameter_gradients",
+    "partly_whitened",
     "population",
     "probabilities",
     "read_paths",
@@ -129,4 +146,5 @@ __all__ = [
     "start_left",
     "untrained_loss",
     "values_per_map",
+    "zca",
 ]
