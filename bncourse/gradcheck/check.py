@@ -3,12 +3,13 @@
 import numpy as np
 
 from bncourse import checks
-from bncourse.gradcheck.complex import by_complex_step, is_analytic
+from bncourse.gradcheck.complex import by_complex_step
 from bncourse.gradcheck.function import Function, finite_array, real_array
 from bncourse.gradcheck.judgment import judge
 from bncourse.gradcheck.measured import central
-from bncourse.gradcheck.noise import drowned, rounding
-from bncourse.gradcheck.report import METHODS, GradientReport, place
+from bncourse.gradcheck.noise import rounding
+from bncourse.gradcheck.obstacles import obstacle
+from bncourse.gradcheck.report import METHODS, GradientReport
 
 TOLERANCES = {8: 1e-6, 4: 5e-3, 2: 0.1}  # by the bytes of a number
 
@@ -89,21 +90,9 @@ def gradcheck(
         tol = TOLERANCES[size]
     tol = checks.positive("tol", tol)
     about = {"tol": tol, "method": method, "entries": x.size}
-    obstacle = _obstacle(function, claimed, chosen)
-    if obstacle is None and method == "complex" and not is_analytic(function, eps, noise, rng):
-        obstacle = {
-            "verdict": "cannot tell",
-            "reason": "along one direction the complex step contradicts the centered difference: "
-            "f is not analytic (abs, var, max?) or has a kink here. Use method='central'.",
-        }
-    if obstacle is None and drowned(function, eps, noise):
-        obstacle = {
-            "verdict": "cannot tell",
-            "reason": "from one number to the next, f(x) changes by as much as it is large: x is "
-            "too coarse, or f nothing but rounding.",
-        }
-    if obstacle is not None:
-        return GradientReport(**about, **obstacle)
+    report = obstacle(function, claimed, method, (eps, noise), rng, about)
+    if report is not None:
+        return report
     if method == "complex":
         found = by_complex_step(function, chosen)
     else:
@@ -164,24 +153,3 @@ def _chosen(shape, entries, rng):
     if entries is None or checks.integer("entries", entries, 1) >= len(every):
         return every
     return [every[i] for i in np.sort(rng.choice(len(every), entries, replace=False))]
-
-
-def _obstacle(function, claimed, chosen):
-    """Verdict and reason, if there is no point in measuring."""
-    if not chosen:
-        return dict(verdict="cannot tell", reason="x is empty: there is nothing to check.")
-    if not np.all(np.isfinite(function.y)):
-        at = tuple(np.argwhere(~np.isfinite(function.y))[0])
-        reason = f"f(x) itself holds {function.y[at]} at {place(at)}."
-        return dict(verdict="cannot tell", reason=reason)
-    if not np.all(np.isfinite(claimed)):
-        bad = np.argwhere(~np.isfinite(claimed))
-        at = tuple(int(i) for i in bad[0])
-        reason = f"dx holds {claimed[at]} at {place(at)}, not finite in {len(bad)} of its entries."
-        return dict(verdict="wrong", reason=reason, index=at, claimed=float(claimed[at]))
-    if not function.repeats():
-        reason = (
-            "f gives two different answers for the same x: fix its random numbers and its state."
-        )
-        return dict(verdict="cannot tell", reason=reason)
-    return None

@@ -76,7 +76,7 @@ def vanishes(function, found):
 
 def _fault(function, claimed, gradient, bad, zero):
     if zero:
-        return "the true gradient is zero, as far as can be measured, and dx is not."
+        return "The true gradient is zero, as far as can be measured, and dx is not."
     lengths = (*function.x.shape, *function.y.shape, function.x.size, function.y.size)
     likeness = resemblance(claimed.astype(np.float64), gradient, bad, lengths)
     return likeness or f"dx is off in {len(bad)} of {np.isfinite(gradient).sum()} entries."
@@ -85,7 +85,7 @@ def _fault(function, claimed, gradient, bad, zero):
 def _agreement(n, zero):
     if zero:
         return (
-            "the true gradient is zero, as far as can be measured, and so is dx. A relative "
+            "The true gradient is zero, as far as can be measured, and so is dx. A relative "
             "error would mean nothing: the size of the loss is the scale here."
         )
     return f"dx agrees with the measured gradient in {n} entr{'y' if n == 1 else 'ies'}."

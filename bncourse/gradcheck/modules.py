@@ -135,9 +135,9 @@ def _cast(net, dtype):
 def _checked(f, value, gradient, dy, options):
     if gradient is None:
         report = gradcheck(f, value, np.zeros_like(value), dy, **options)
-        reason = "no gradient came back, and it is not zero."
+        reason = "No gradient came back, and it is not zero."
         return report if report.passed else replace(report, reason=reason)
     if np.shape(gradient) != value.shape:
-        reason = f"the gradient has shape {np.shape(gradient)}, but the array {value.shape}."
+        reason = f"The gradient has shape {np.shape(gradient)}, but the array {value.shape}."
         return GradientReport("wrong", reason)
     return gradcheck(f, value, gradient, dy, **options)

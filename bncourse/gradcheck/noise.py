@@ -34,7 +34,7 @@ def rounding(function, rng):
     noise : float
         In units of the loss.
     """
-    eps = max(float(np.finfo(a.dtype).eps) for a in (function.x, function.y))
+    eps = max(FLOAT64, *(float(np.finfo(a.dtype).eps) for a in (function.x, function.y)))
     least = eps * float(np.linalg.norm(function.dy * function.y.astype(np.float64)))
     direction = scales(function.x) * rng.choice([-1.0, 1.0], function.x.shape)
     moved, noise = _scatter(function, 64 * eps * direction)

@@ -23,10 +23,10 @@ def warnings(function, found, eps, zero):
         )
     slope = np.abs(found.value[~found.kink])
     if zero:
-        said.append("with this loss a backward that returns zeros passes, whatever it is for.")
+        said.append("With this loss a backward that returns zeros passes, whatever it is for.")
     elif np.max(slope, initial=0.0) < FAINT * np.max(found.size):
         said.append(
-            "with this loss what adds up to the right gradient cancels, and a dx of zeros would "
+            "With this loss what adds up to the right gradient cancels, and a dx of zeros would "
             "hardly stand out."
         )
     elif dy.size == 1 and np.sum(slope) * np.median(scales(function.x)) < FAINT * function.loss():

@@ -200,10 +200,15 @@ def test_a_gradient_in_float32_of_a_function_in_float64_is_given_its_rounding():
     assert gradcheck(np.sin, x, np.cos(x).astype("float32"), np.ones(3)).tol == 5e-3
 
 
+def test_longer_numbers_are_taken_for_float64():
+    x = np.array([0.3, -1.2, 2.0], dtype=np.longdouble)
+    assert gradcheck(np.sin, x, np.cos(x), np.ones(3)).passed
+
+
 def test_x_too_coarse_to_measure_anything_is_said():
     x = (1e6 + np.random.default_rng(0).standard_normal((12, 5))).astype("float32")
     report = gradcheck(lambda x: np.sin(x), x, backward=lambda dy: dy * np.cos(x))
-    assert report.verdict == "cannot tell" and "from one number to the next" in report.reason
+    assert report.verdict == "cannot tell" and "From one number to the next" in report.reason
 
 
 # Kinks, NaN and functions that misbehave

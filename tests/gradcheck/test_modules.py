@@ -53,7 +53,7 @@ def test_the_table():
         *("x", "0.w", "0.b", "1.gamma", "1.beta", "4.w", "4.b")
     ]
     assert lines[1].split()[1:3] == ["(10,", "7)"] and lines[1].endswith("right")
-    assert lines[8].startswith("0.b: the true gradient is zero")
+    assert lines[8].startswith("0.b: The true gradient is zero")
     assert max(map(len, lines)) <= 80
 
 
@@ -88,14 +88,14 @@ def test_the_wrong_parameter_is_named():
 def test_a_gradient_that_does_not_come_back():
     report = gradcheck_module(Forgetful(7, 6), X)
     assert report["b"].verdict == "wrong" and report["w"].passed
-    assert "b: no gradient came back, and it is not zero." in repr(report)
+    assert "b: No gradient came back, and it is not zero." in repr(report)
     assert gradcheck_module(nn.Sequential(Forgetful(7, 6), nn.BatchNorm(6)), X).passed
 
 
 def test_a_gradient_of_another_shape():
     report = gradcheck_module(Flat(7, 6), X)
     assert report["w"].verdict == "wrong" and report["b"].passed
-    assert "w: the gradient has shape (42,), but the array (7, 6)." in repr(report)
+    assert "w: The gradient has shape (42,), but the array (7, 6)." in repr(report)
 
 
 def test_float64_by_default_and_float32_on_request():
