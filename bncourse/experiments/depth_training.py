@@ -70,7 +70,7 @@ def _images(name):
 
 
 def _grid(data, steps, gains, rates, far):
-    """Plain nets of all ``gains``, and of ``far`` ones at other rates; of batch norm every second."""
+    """Plain nets of all ``gains``, and of ``far`` ones; nets with batch norm of every second."""
     chosen = [(False, gain, lr) for gain in gains for lr in rates]
     chosen += [(False, gain, lr) for gain, lr in far]
     chosen += [(True, gain, lr) for gain in gains[::2] for lr in rates]
