@@ -84,10 +84,9 @@ def run(config, seed):
         ascending; ``lr``; ``pixels``, their number d; ``least``, the minimum of the loss.
     """
     data = {"digits": digits, "mnist": mnist}[config["data"]]()
-    n = len(data.x_train) // 2
+    kept, n = pixels(data), len(data.x_train) // 2
     half = np.random.default_rng(seed).permutation(len(data.x_train))[:n]
     data = data._replace(x_train=data.x_train[half], y_train=data.y_train[half])
-    kept = pixels(data)
     x, x_test = (part[:, kept].astype("float64") for part in (data.x_train, data.x_test))
     c, a = rewriting(config["form"], x)
     z, z_test = (x - c) @ a, (x_test - c) @ a

@@ -172,7 +172,7 @@ EXPERIMENT = Experiment(
     run=run,
     configs=_grid(
         "mnist",
-        (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0),
+        (1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0),
         500,
         ("mnist", "standardized", False, 0.1, "tanh", 500),
         ("mnist", "standardized", True, 0.1, "tanh", 500),
