@@ -20,7 +20,7 @@ def judge(function, claimed, chosen, found, eps, about):
     gradient = np.full(claimed.shape, np.nan)
     for i in kept:
         gradient[chosen[i]] = found.value[i]
-    zero = vanishes(function, found)
+    zero = bool(kept) and vanishes(function, found)
     about = about | {
         "checked": len(chosen),
         "kinks": len(chosen) - len(kept),
@@ -39,7 +39,8 @@ def judge(function, claimed, chosen, found, eps, about):
     value, error = found.value[kept], found.error[kept]
     dx = np.array([float(claimed[chosen[i]]) for i in kept])
     if zero:  # then there is nothing that adds up
-        scale = function.extent() / np.array([scales(function.x)[chosen[i]] for i in kept])
+        units = scales(function.x)
+        scale = function.extent() / np.array([units[chosen[i]] for i in kept])
     else:
         scale = np.maximum(yardstick(found.size)[kept], np.abs(dx))
     deviation = np.abs(dx - value)

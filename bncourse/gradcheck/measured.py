@@ -69,22 +69,22 @@ def central(function, entries, eps, noise, tol):
     units = scales(function.x)
     start = [2.0 ** np.round(np.log2(eps ** (1 / 3) * units[j])) for j in entries]
     points = [_point(function, j, h, noise) for j, h in zip(entries, start, strict=True)]
-    limit = tol * yardstick(np.array([p.size for p in points]))
-    kink = np.zeros(len(entries), bool)
+    enough = tol / 4 * yardstick(np.array([p.size for p in points]))
+    jump = np.zeros(len(entries))
     for i, j in enumerate(entries):
         tried = [points[i]]
         for level in LADDER:
-            if points[i].error <= limit[i] / 4:
+            if points[i].error <= enough[i]:
                 break
             h = start[i] * 2.0**level
             if 64 * eps * abs(float(function.x[j])) <= h <= FARTHEST * units[j]:
                 tried.append(_point(function, j, h, noise))
                 points[i] = _best(tried)
         # Over a larger step than the best, anything may look like a kink.
-        jump = max(p.jump for p in tried if p.step <= points[i].step)
-        kink[i] = points[i].error > limit[i] and jump > limit[i]
+        jump[i] = max(p.jump for p in tried if p.step <= points[i].step)
     value, error, size, step, _ = map(np.array, zip(*points, strict=True))
-    return Measured(value, error, size, step, kink)
+    limit = tol * yardstick(size)
+    return Measured(value, error, size, step, (error > limit) & (jump > limit))
 
 
 def _best(points):

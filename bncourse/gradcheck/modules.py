@@ -50,6 +50,8 @@ class ModuleReport:
             for name, report in self.reports.items()
             if report.zero or not report.passed
         ]
+        weak = (w for report in self.reports.values() if not report.zero for w in report.warnings)
+        said += [f"beware: {warning}" for warning in dict.fromkeys(weak)]
         return "\n".join([*lines, *(textwrap.fill(s, 80, subsequent_indent="  ") for s in said)])
 
 

@@ -17,9 +17,10 @@ def scales(x):
 def rounding(function, rng):
     """Precision of ``function``, and the standard deviation of its loss by rounding alone.
 
-    The loss at nine points so close together that a smooth function is a straight line over
-    them: what is left in its fourth differences is rounding, see Moré and Wild (2011). If nothing
-    moves, float32 may be at work inside, and points farther apart show whether it is.
+    The loss at 17 points so close together that a smooth function is a straight line over
+    them: what is left in its fourth differences is rounding, see Moré and Wild (2011). If it does
+    not move, it is coarser than that, and points farther apart show by how much; perhaps float32
+    is at work inside.
 
     Parameters
     ----------
@@ -41,16 +42,16 @@ def rounding(function, rng):
     if moved or eps > FLOAT64:
         return eps, max(noise, least)
     _, noise = _scatter(function, 64 * FLOAT32 * direction)
-    return (FLOAT32, noise) if noise > 1e4 * least else (eps, max(noise, least))
+    return (FLOAT32, noise) if noise > 1e6 * least else (eps, max(noise, least))
 
 
 def _scatter(function, apart):
-    """Whether the loss moves at all, and how much it scatters about a smooth curve."""
-    points = [(function.x + k * apart).astype(function.x.dtype) for k in range(-4, 5)]
+    """Whether most steps move the loss, and how much it scatters about a smooth curve."""
+    points = [(function.x + k * apart).astype(function.x.dtype) for k in range(-8, 9)]
     loss = np.array([np.sum(function.dy * function(p)) for p in points])
     if not np.all(np.isfinite(loss)):  # the edge of where f is defined: no saying
         return True, 0.0
-    return bool(np.any(loss)), sqrt(np.mean(np.diff(loss, 4) ** 2) / 70)
+    return bool(np.mean(np.diff(loss) != 0) > 0.5), sqrt(np.mean(np.diff(loss, 4) ** 2) / 70)
 
 
 def drowned(function, eps, noise):

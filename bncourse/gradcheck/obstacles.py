@@ -30,7 +30,8 @@ def obstacle(function, claimed, method, precision, rng, about):
     if not np.all(np.isfinite(claimed)):
         bad = np.argwhere(~np.isfinite(claimed))
         at = tuple(int(i) for i in bad[0])
-        reason = f"dx holds {claimed[at]} at {place(at)}, and is not finite in {len(bad)} entries."
+        reason = f"dx holds {claimed[at]} at {place(at)}; {len(bad)} of its {claimed.size} entries "
+        reason += f"{'is' if len(bad) == 1 else 'are'} not finite."
         return GradientReport("wrong", reason, at, float(claimed[at]), **about)
     if method == "complex" and not is_analytic(function, *precision, rng):
         return cannot_tell(

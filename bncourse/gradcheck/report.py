@@ -110,5 +110,5 @@ def short(value):
 
 
 def place(index):
-    """An index as one writes it: ``[3]``, ``[3, 1]``; of a number, ``x`` itself."""
-    return f"[{', '.join(str(int(i)) for i in index)}]" if index else "the number"
+    """An index as one writes it: ``[3]``, ``[3, 1]``; a number has but one."""
+    return f"[{', '.join(str(int(i)) for i in index)}]" if index else "the only entry"

@@ -120,6 +120,7 @@ def test_a_part_of_the_entries_and_an_upstream_of_your_own():
     report = gradcheck_module(net, X, entries=5, dy=np.ones((10, 6)))
     assert report["x"].checked == 5 and report["0.w"].checked == 5
     assert "the same everywhere" in report["x"].warnings[0]
+    assert repr(report).count("beware: dy is the same everywhere") == 1
 
 
 def test_images():

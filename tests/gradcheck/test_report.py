@@ -37,7 +37,7 @@ def test_lines_fit_a_page_and_go_on_below_their_words():
 def test_kinks_and_the_scalar_are_named():
     text = repr(gradcheck(np.abs, np.array([0.0, 1.0]), backward=lambda dy: dy))
     assert "2 of 2 entries, 1 left out at a kink" in text
-    assert "the number: 2 claimed" in repr(gradcheck(np.sin, 0.0, 2.0))
+    assert "the only entry: 2 claimed" in repr(gradcheck(np.sin, 0.0, 2.0))
 
 
 def test_what_was_not_measured_is_not_shown():
@@ -51,4 +51,4 @@ def test_small_numbers_are_bounds_that_they_do_not_exceed():
     assert [power(v) for v in numbers] == texts
     assert [below(v) for v in (3e-12, 0.5)] == ["below 1e-9", "0.5"]
     assert [short(v) for v in (1.5e-5, 2e5, 1e-12)] == ["1.5e-5", "2e5", "1e-12"]
-    assert [place(i) for i in ((), (3,), (np.int64(3), 1))] == ["the number", "[3]", "[3, 1]"]
+    assert [place(i) for i in ((), (3,), (np.int64(3), 1))] == ["the only entry", "[3]", "[3, 1]"]
