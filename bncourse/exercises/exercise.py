@@ -126,9 +126,9 @@ class Exercise(Hinted):
 
     def _report(self, answer, seed, library):
         if not callable(answer):
-            return Report(
-                False, "wrong form", f"Pass the function itself, not {type(answer).__name__}."
-            )
+            kind = "class" if inspect.isclass(self.reference) else "function"
+            message = f"Pass the {kind} itself, not {type(answer).__name__}."
+            return Report(False, "wrong form", message)
         runs = []
         for case in self.inputs(np.random.default_rng(seed)):
             result = run(self, answer, case, library)

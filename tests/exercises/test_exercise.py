@@ -354,6 +354,7 @@ def test_a_class_can_be_the_answer():
             self.total = x
 
     assert exercise.check(Forgetful).outcome == "unknown mistake"
+    assert exercise.check(Counter()).message == "Pass the class itself, not Counter."
 
 
 def made(x, s, minus=1, times=1):
