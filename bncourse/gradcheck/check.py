@@ -26,9 +26,15 @@ def gradcheck(
         \mathrm{dx}_j = \sum_k \mathrm{dy}_k \frac{\partial f_k}{\partial x_j} .
 
     The deviation in an entry is relative to :math:`\sum_k |\mathrm{dy}_k\,\partial f_k /
-    \partial x_j|`, what adds up to it, or to a thousandth of the largest of these if that is
-    more. It is *right* if at most ``tol`` even if the numerical gradient errs as far as it may,
-    and *wrong* if more than ``tol`` even then. In between nobody *can tell*.
+    \partial x_j|`, what adds up to it; to ``dx`` if that is larger; and at least to a thousandth
+    of the largest entry. If all of the true gradient is zero, the scale is the size of the loss
+    over that of ``x``. The entry is *wrong* if it deviates by more than ``tol`` however far the
+    numerical gradient may be off, and *right* if by less. In between one *cannot tell*, unless
+    the others are so much larger that it does not matter. Entries at a kink are left out.
+
+    How far the numerical gradient may be off is estimated from two steps and from the scatter of
+    ``f`` by rounding (Moré and Wild 2011). The chapter *How do you know that your gradient is
+    right?* builds up to it.
 
     >>> gradcheck(np.sin, x, backward=lambda dy: dy * np.cos(x))     # draws a random dy
     >>> gradcheck(lambda x: (x**3).sum(), x, 3 * x**2)               # f gives a number
