@@ -42,6 +42,11 @@ def test_networks_differ_in_the_normalization_alone(activation):
     assert [type(layer).__name__ for layer in a.layers[:3]][:2] == ["Dense", "Standardize"]
 
 
+def test_the_seed_draws_the_weights():
+    w = [network(True, True, "relu", 64, seed).layers[0].w for seed in (0, 0, 1)]
+    assert np.array_equal(w[0], w[1]) and not np.array_equal(w[0], w[2])
+
+
 @pytest.mark.parametrize("config", EXPERIMENT.quick[::3])
 def test_a_run_is_reproducible_and_measures_evenly(config):
     config = config | {"steps": 60}
