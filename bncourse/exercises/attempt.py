@@ -14,6 +14,10 @@ from bncourse.exercises.report import Report
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 
 
+class WrongForm(Exception):
+    """Raised by an exercise's ``use`` where what came back is not what can be used."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One input, what came back for it and what was wanted: tuples of NumPy arrays."""
@@ -39,7 +43,11 @@ def run(exercise, answer, case, library):
         return Report(False, "not attempted", "Not attempted yet.")
     except TookTooLong as error:
         return Report(False, "stopped", _stopped(error, exercise.seconds))
-    except Exception as error:  # whatever the learner's code raises is theirs to see
+    except WrongForm as error:
+        return Report(False, "wrong form", f"Not yet: {error}")
+    except KeyboardInterrupt:  # somebody stops the check
+        raise
+    except BaseException as error:  # what the learner's code raises is theirs to see; exit() too
         return Report(False, "raised", raised(error))
     if got is None or got is ...:
         return Report(False, "not attempted", "Not attempted yet: nothing is returned.")
@@ -53,7 +61,7 @@ def run(exercise, answer, case, library):
     complaint = _form(exercise.outputs, got, want, library)
     if complaint:
         return Report(False, "wrong form", f"Not yet: {complaint}")
-    return Run(case, tuple(map(_as_numpy, got)), want)
+    return Run(case, tuple(map(_kept, got)), want)
 
 
 def as_tuple(value):
@@ -69,6 +77,12 @@ def _moved(value, library):
 
 def _as_numpy(value):
     return arrays.to(value, "numpy") if compat.is_array_api_obj(value) else np.asarray(value)
+
+
+def _kept(value):
+    """A copy: the learner may write the next result into the same array."""
+    kept = np.array(_as_numpy(value))
+    return kept.astype(float) if kept.dtype == np.longdouble else kept  # for numpy.linalg
 
 
 def _stopped(error, seconds):
@@ -104,21 +118,21 @@ def _unpacked(got, want):
 def _form(names, got, want, library):
     """What is wrong with number, library, shape or dtype of what came back; ``""`` if nothing."""
     if len(got) != len(want):
-        back = "one value comes back" if len(got) == 1 else f"{len(got)} values come back"
+        back = f"{len(got)} values come back"
+        if len(got) == 1:
+            back = f"one value{_kind(got[0])} comes back"
         count = COUNTS.get(len(want), len(want))
         return f"{back}; return {count}: {', '.join(names)}."
     for name, g, w in zip(names, got, want, strict=True):
-        if compat.is_array_api_obj(g) and not isinstance(g, np.generic):
-            home = arrays.library(g)
-            if home != library:
-                return (
-                    f"{name} is an array of {home}, but {library} arrays came in. "
-                    f"Return those, or let others come in: check(..., library={home!r})."
-                )
         try:
-            g = _as_numpy(g)
-        except ValueError:  # a list of rows of different lengths
+            home = arrays.library(g) if compat.is_array_api_obj(g) else library
+            if home != library and not isinstance(g, np.generic):
+                return _elsewhere(name, home, library)
+            kind, g = _kind(g), _as_numpy(g)
+        except Exception:  # a list of rows of different lengths, a masked array, ...
             return f"{name} is not an array, and cannot be made one."
+        if kind and not g.shape and g.dtype == object:
+            return f"{name} is no array, but a value{kind}."
         if g.shape != np.shape(w):
             return f"{name} has shape {g.shape}; {np.shape(w)} is needed."
         if np.asarray(w).dtype.kind == "b":
@@ -129,3 +143,18 @@ def _form(names, got, want, library):
         elif g.dtype == np.float16:
             return f"{name} holds float16, which has three digits. float32 will do."
     return ""
+
+
+def _elsewhere(name, home, library):
+    """``name`` came back as an array of the library ``home``."""
+    said = f"{name} is an array of {home}, but {library} arrays came in. Return those"
+    if home in ("numpy", "cupy"):
+        return f"{said}, or let others come in: check(..., library={home!r})."
+    return f"{said}: convert it before you return it."
+
+
+def _kind(value):
+    """What to call a value that is neither an array nor numbers: a generator, ``None``, ..."""
+    if np.isscalar(value) or isinstance(value, list | tuple) or compat.is_array_api_obj(value):
+        return ""
+    return f" of type {type(value).__name__}"

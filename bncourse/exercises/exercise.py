@@ -79,7 +79,7 @@ class Exercise(Hinted):
         answer : callable
             The learner's function.
         seed : int
-            Of the inputs.
+            Of the inputs; not negative.
         library : str
             ``"numpy"`` or ``"cupy"``: whose arrays the function is given.
         mine : bool
@@ -89,8 +89,16 @@ class Exercise(Hinted):
         Returns
         -------
         Report
+
+        Raises
+        ------
+        ValueError or TypeError
+            If ``seed`` is not such an integer, or ``library`` none of the two.
+        RuntimeError
+            If CuPy is asked for and cannot be used here.
         """
-        report = self._report(answer, seed, library)
+        with np.errstate(all="ignore"):  # the learner may have asked for exceptions
+            report = self._report(answer, seed, library)
         if mine and report.outcome != "not attempted":
             progress.record(self.name, report)
         if mine and report.passed:
@@ -130,16 +138,33 @@ class Exercise(Hinted):
             message = f"Pass the {kind} itself, not {type(answer).__name__}."
             return Report(False, "wrong form", message)
         runs = []
-        for case in self.inputs(np.random.default_rng(seed)):
+        for case in self.inputs(_generator(seed)):
             result = run(self, answer, case, library)
             if isinstance(result, Report):
-                return result
+                return _not_always(result) if runs else result
             runs.append(result)
         wrong = verdict.wrong_outputs(self, runs)
         if wrong:
             return verdict.report(self, runs, wrong)
         if self.hostile:
-            report = fragility.report(self, answer, runs, np.random.default_rng(seed), library)
+            report = fragility.report(self, answer, runs, _generator(seed), library)
             if report:
-                return report
+                return _not_always(report)
         return Report(True, "right", " ".join(filter(None, ("Right.", self.praise))))
+
+
+def _generator(seed):
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        message = f"seed must be an integer that is not negative, not {seed!r}"
+        raise type(error)(message) from None
+
+
+def _not_always(report):
+    """The ``report`` on an answer that has given something on an input before."""
+    if report.outcome != "not attempted":
+        return report
+    message = "Not yet: on some inputs something is returned, on others nothing. "
+    message += "Does each branch of your function end with a return?"
+    return Report(False, "wrong form", message)

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from bncourse.exercises.attempt import WrongForm
 from bncourse.exercises.inputs import columns, scales
 
 RIGHT = (1.0, -1.0, -1.0)
@@ -95,7 +96,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Claims:
+class Battery:
     """Groups of claims, by name."""
 
     groups: dict
@@ -111,8 +112,11 @@ OF = {  # what the claims of a group are, in order
 }
 
 
-def use(answer, right, zero, tiny, paths, entries, nan, claims):
-    """Verdicts of the learner's checker, an array for each group. The words are not passed on."""
+def use(answer, x, right, zero, tiny, paths, entries, nan, claims):
+    """Verdicts of the learner's checker, an array for each group.
+
+    ``x`` and the words are there to be shown.
+    """
     return tuple(
         np.array([_verdict(answer(c.forward, c.backward, c.x)) for c in group])
         for group in claims.groups.values()
@@ -123,7 +127,9 @@ def _verdict(verdict):
     if verdict is None or verdict is ...:
         raise NotImplementedError
     if np.ndim(verdict):
-        raise ValueError(f"one True or False is needed, not an array of {np.shape(verdict)}")
+        raise WrongForm(f"one True or False is needed, not an array of {np.shape(verdict)}.")
+    if np.asarray(verdict).dtype.kind != "b":
+        raise WrongForm(f"True or False is needed, not {type(verdict).__name__}.")
     return verdict
 
 
@@ -176,7 +182,7 @@ def batteries(rng):
         ],
         "nan": [claim(changed=_nan), made_up],
     }
-    return [(*OF.values(), Claims(groups))]
+    return [(x, *OF.values(), Battery(groups))]
 
 
 def _of_a_bias(rng):

@@ -38,7 +38,10 @@ def file():
     """Where progress is kept: the file that ``BNCOURSE_PROGRESS`` names, or one of the user's."""
     named = os.environ.get(VARIABLE, "").strip()
     if named:
-        return Path(named).expanduser()
+        try:
+            return Path(named).expanduser()
+        except RuntimeError as error:  # ~nobody
+            raise OSError(f"{VARIABLE} is {named}: {error}") from None
     return Path(platformdirs.user_data_dir("bncourse", appauthor=False)) / "progress.jsonl"
 
 
@@ -49,10 +52,17 @@ def record(name, report):
     try:
         path = file()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line) + "\n")
+        with path.open("ab+") as out:
+            out.write(_after_what_was_cut_off(out) + json.dumps(line).encode() + b"\n")
     except OSError as error:
         warnings.warn(f"your progress is not kept: {error}", stacklevel=3)
+
+
+def _after_what_was_cut_off(out):
+    """A new line, if the file does not end with one."""
+    if out.seek(0, os.SEEK_END):
+        out.seek(-1, os.SEEK_END)
+    return b"\n" if out.read(1) not in (b"", b"\n") else b""
 
 
 def read():
@@ -78,15 +88,17 @@ def forget():
 
 def _lines():
     try:
-        text = file().read_text("utf-8", errors="replace")
+        text = file().read_text("utf-8-sig", errors="replace")  # some editors put a mark first
     except FileNotFoundError:
         return
     for line in text.splitlines():
         try:
             entry = json.loads(line)
-            yield {key: entry[key] for key in ("exercise", "outcome", "passed", "date")}
-        except (ValueError, TypeError, KeyError):  # cut off, or not ours
+            found = {key: entry[key] for key in ("exercise", "outcome", "passed", "date")}
+        except (ValueError, TypeError, KeyError, RecursionError):  # cut off, or not ours
             continue
+        if isinstance(found["exercise"], str):
+            yield found
 
 
 def table(exercises):

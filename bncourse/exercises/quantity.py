@@ -1,5 +1,6 @@
 """A number that the learner works out by hand."""
 
+import math
 from dataclasses import dataclass, field
 
 from bncourse.exercises import progress
@@ -75,6 +76,8 @@ class Quantity(Hinted):
             return Report(False, "not attempted", "Not attempted yet.")
         try:
             value = float(value)
+        except OverflowError:  # an integer of more than 308 digits
+            value = math.inf
         except (TypeError, ValueError):
             return Report(False, "wrong form", f"A number is needed, not {type(value).__name__}.")
         if self._near(value, self.answer):

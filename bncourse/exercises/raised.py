@@ -7,11 +7,21 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 INSTALLED = {"site-packages", "dist-packages"}
+LONGEST = 1000  # characters of an error's message that are shown
 
 
 def raised(error):
     """The error in words, and the last line of the learner's own code on the way to it."""
-    return f"Not yet: your function raises {type(error).__name__}{line_of(error)}\n{error}"
+    name = type(error).__name__
+    return f"Not yet: your function raises {name}{line_of(error)}\n{_message(error)}"
+
+
+def _message(error):
+    try:
+        text = str(error)
+    except Exception:  # a class of the learner's own
+        return ""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def line_of(error):

@@ -113,9 +113,12 @@ def _those_that_spoil_least_first(exercise, single, runs):
 def _unknown(exercise, runs, left):
     """The smallest input that shows it, and where the result leaves the right one."""
     lines = [f"{', '.join(left)}: wrong, in a way that is not listed here."]
-    if exercise.describe:
-        # The largest that shows it says most: few points lie on any curve.
-        r = [r for r in runs if not _all_agree(exercise, r, left)][-1]
+    # The largest that shows it says most: few points lie on any curve.
+    r = [r for r in runs if not _all_agree(exercise, r, left)][-1]
+    lost = [name for name in left if not np.isfinite(r.got[exercise.outputs.index(name)]).all()]
+    if lost:
+        lines.append(f"There are NaN or infinite numbers in {', '.join(lost)}.")
+    elif exercise.describe:
         lines += exercise.describe(r.case, r.got, r.want)
     return [*lines, "The smallest input that shows it:", *_example(exercise, runs, left)]
 

@@ -52,6 +52,43 @@ def test_lines_that_are_not_ours_are_passed_over():
     assert progress.read()["room"].attempts == 2
 
 
+@pytest.mark.parametrize(
+    "line",
+    ['{"exercise": ["room"], "outcome": "", "passed": true, "date": ""}', "[" * 100_000],
+    ids=["a list", "a tower"],
+)
+def test_lines_that_nobody_can_have_written_are_passed_over(line):
+    progress.file().write_text(line + "\n")
+    progress.record("room", RIGHT)
+    assert list(progress.read()) == ["room"]
+
+
+def test_a_line_that_was_cut_off_takes_none_along():
+    progress.record("room", RIGHT)
+    progress.file().write_text(progress.file().read_text()[:-9])
+    progress.record("pair", RIGHT)
+    progress.record("pair", RIGHT)
+    states = progress.read()
+    assert "room" not in states and states["pair"].attempts == 2
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\xff\xfe\r\n", b"\x00\r\n"])
+def test_what_an_editor_adds_does_no_harm(before):
+    progress.record("room", RIGHT)
+    lines = progress.file().read_bytes().replace(b"\n", b"\r\n")
+    progress.file().write_bytes(before + lines)
+    progress.record("room", RIGHT)
+    assert progress.read()["room"].attempts == 2
+
+
+def test_a_home_of_nobody_is_said(monkeypatch):
+    monkeypatch.setenv("BNCOURSE_PROGRESS", "~nobody-of-this-name/progress.jsonl")
+    with pytest.warns(UserWarning, match="not kept: BNCOURSE_PROGRESS is ~nobody"):
+        assert room.check(7).passed
+    with pytest.raises(OSError, match="BNCOURSE_PROGRESS"):
+        progress.read()
+
+
 def test_two_writers_lose_nothing():
     threads = [
         threading.Thread(target=lambda: [progress.record("room", RIGHT) for _ in range(50)])

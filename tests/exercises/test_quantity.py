@@ -10,7 +10,7 @@ def test_what_rounding_and_eps_leave_of_zero_is_zero(value):
     assert pair.check(value).passed
 
 
-@pytest.mark.parametrize("value", [0.01, -0.01, 0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [0.01, -0.01, 0.1, float("nan"), float("inf"), 10**400])
 def test_what_is_not_zero_is_refused(value):
     assert not pair.check(value).passed
 

@@ -204,7 +204,14 @@ def test_an_error_is_no_verdict():
 
 def test_a_verdict_for_each_entry_is_no_verdict():
     report = gradient_checker.check(lambda forward, backward, x: x > 0, mine=False)
-    assert report.outcome == "raised" and "one True or False" in report.message
+    assert report.outcome == "wrong form" and "one True or False" in report.message
+
+
+@pytest.mark.parametrize("verdict", [1, "yes", {}, 1e-9])
+def test_what_is_neither_true_nor_false_is_told_by_its_type(verdict):
+    report = gradient_checker.check(lambda forward, backward, x: verdict, mine=False)
+    assert report.outcome == "wrong form"
+    assert report.message == f"Not yet: True or False is needed, not {type(verdict).__name__}."
 
 
 def test_a_checker_that_returns_nothing_is_not_attempted():
