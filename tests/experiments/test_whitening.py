@@ -2,10 +2,19 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from bncourse import functional as F
 from bncourse.experiments.whitening import EXPERIMENT, Standardize, network, run
 from bncourse.gradcheck import central_difference, relative_error
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Matrices this small wait for each other's threads, if others compute at the same time."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
 
 X = np.random.default_rng(0).normal(3, 2, (8, 4))
 DY = np.random.default_rng(1).normal(1, 1, (8, 4))
