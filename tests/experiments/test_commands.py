@@ -72,6 +72,7 @@ def test_quick_is_another_grid(does, run, tmp_path):
 
 def test_failures_are_told_with_their_configs_and_nothing_is_recorded(does, run, tmp_path):
     does("walks", "fails")
+    assert run("run toy --workers 2")[0] == 1
     code, out, err = run("run toy --record --workers 2")
     assert code == 1 and "1 config, 3 seeds, 3 runs" in out
     for seed in range(3):

@@ -85,6 +85,32 @@ def test_a_cell_that_kills_its_process_is_found_and_takes_no_other_along(run, tm
     assert len(failures) == 3 and len(results.cells) == 6
 
 
+def test_the_neighbor_of_a_cell_that_kills_its_process_is_computed(tmp_path):
+    experiment = toy(tmp_path, "waits for death", "dies", seeds=[0])
+    results, failures, _ = grid.run(experiment, workers=2, folder=tmp_path / "cells")
+    assert [cell.config["does"] for cell, _ in failures] == ["dies"]
+    assert [cell["config"]["does"] for cell in results.cells] == ["waits for death"]
+
+
+def test_no_more_cells_are_handed_over_than_an_executor_has_workers(run):
+    class Alone(ThreadPoolExecutor):
+        num_workers = 1
+        waiting = 0
+
+        def submit(self, *call):
+            future = super().submit(*call)
+            assert self.waiting == 0
+            self.waiting += 1
+            future.add_done_callback(self.is_done)
+            return future
+
+        def is_done(self, future):
+            self.waiting -= 1
+
+    with Alone(3) as executor:
+        assert len(run("walks", executor=executor, workers=3).results.cells) == 3
+
+
 def test_a_divergence_is_a_result(run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,7 +3,8 @@ import pytest
 
 from bncourse import nn
 from bncourse.data import digits
-from bncourse.experiments.two_nets import Config, network, run
+from bncourse.experiments import EXPERIMENTS, two_nets
+from bncourse.experiments.two_nets import Config, measure, milestones, network, run
 
 SHORT = {"std": 0.01, "steps": 120, "every": 60}
 
@@ -102,3 +103,71 @@ def test_bad_configs(options, kind, message):
 def test_a_unit_that_is_not_there_is_told(data, unit):
     with pytest.raises(ValueError, match=f"unit must lie in 0 to 6, not {unit}"):
         run(Config(norm=True, hidden=7), data, unit)
+
+
+def test_it_can_be_measured_at_chosen_steps(data):
+    config = Config(norm=True, steps=20, every=5, hidden=7)
+    each, chosen = run(config, data), run(config, data, at=(0, 5, 20))
+    assert chosen.steps.tolist() == [0, 5, 20]
+    assert np.array_equal(chosen.percentiles, each.percentiles[[0, 1, 4]])
+    assert np.array_equal(chosen.accuracy, each.accuracy[[0, 1, 4]])
+
+
+def test_a_measurement_beyond_the_end_is_told(data):
+    with pytest.raises(ValueError, match="at must end with the last step, 20, not 30"):
+        run(Config(norm=True, steps=20, hidden=7), data, at=(0, 30))
+
+
+@pytest.mark.parametrize("steps", [10, 15, 1500, 50_000])
+def test_milestones_rise_from_the_start_to_the_end(steps):
+    found = milestones(steps)
+    assert found[0] == 0 and found[-1] == steps and (np.diff(found) > 0).all()
+    assert len(found) < 46 and all(step % 10 == 0 for step in found[:-1])
+
+
+def test_milestones_suit_both_kinds_of_axes():
+    found = milestones(50_000)
+    assert set(range(0, 50_001, 2500)) <= set(found)
+    assert sum(step < 500 for step in found) > 10
+
+
+CONFIG = {"data": "digits", "norm": True, "std": 0.1, "lr": 0.5, "steps": 30}
+
+
+def test_a_cell_is_a_run_on_binary_images(data):
+    found = measure(CONFIG, seed=3)
+    same = run(Config(True, 0.1, 0.5, steps=30, seed=3), data, at=milestones(30))
+    assert {name: a.shape for name, a in found.items()} == {
+        "steps": (4,), "accuracy": (4,), "percentiles": (4, 3)
+    }  # fmt: skip
+    for name, values in found.items():
+        assert np.array_equal(values, getattr(same, name))
+
+
+def test_a_cell_that_diverges_is_a_cell():
+    with np.errstate(all="ignore"):
+        found = measure(CONFIG | {"norm": False, "lr": 1e38}, seed=0)
+    assert not np.isfinite(found["percentiles"]).all() and len(found["steps"]) == 4
+
+
+def test_mnist_is_taken_where_it_is_asked_for(monkeypatch, data):
+    two_nets._binary.cache_clear()
+    monkeypatch.setattr(two_nets, "mnist", lambda binary: data if binary else None)
+    try:
+        found = measure(CONFIG | {"data": "mnist"}, seed=3)
+    finally:
+        two_nets._binary.cache_clear()
+    assert np.array_equal(found["accuracy"], measure(CONFIG, seed=3)["accuracy"])
+
+
+def test_the_grid_is_that_of_the_paper_with_what_it_leaves_open():
+    experiment = EXPERIMENTS["two-nets"]
+    assert {c["steps"] for c in experiment.configs} == {50_000}
+    assert {c["data"] for c in experiment.configs} == {"mnist"}
+    assert {c["std"] for c in experiment.configs} == {0.01, 0.1, 0.4}
+    assert len({c["lr"] for c in experiment.configs}) >= 3 and len(experiment.seeds) >= 3
+    for config in experiment.configs:
+        assert {**config, "norm": not config["norm"]} in experiment.configs
+    default = Config(norm=True)
+    assert (default.batch_size, default.hidden, default.depth) == (60, 100, 3)
+    assert {c["data"] for c in experiment.quick} == {"digits"}
