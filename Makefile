@@ -67,7 +67,7 @@ refresh: $(VENV)/.installed ## execute and normalize all notebooks, or one: NB=p
 	$(BIN)/ruff format $(NB)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False \
-	  --ExecutePreprocessor.coalesce_streams=True $(NB)
+	  --CoalesceStreamsPreprocessor.enabled=True $(NB)
 	$(STRIP) $(NB)
 
 bench: $(PEERS)/.installed ## run the benchmarks, beside the same libraries; takes minutes
