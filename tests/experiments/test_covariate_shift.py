@@ -124,6 +124,14 @@ def test_what_is_measured(results, norm):
     assert 0.3 < r["accuracy"] < 1 and 0 < r["loss"][1] < r["loss"][0]
 
 
+def test_over_one_interval_all_shifts_are_the_same():
+    r = run(SHORT | {"norm": False, "steps": 20}, 0)
+    np.testing.assert_allclose(r["from_start"], r["moved"])
+    np.testing.assert_allclose(r["shift"][0], r["moved"], atol=1e-4)
+    spread = r["moved_absolute"] / r["moved"]
+    assert ((0.2 < spread) & (spread < 2)).all()
+
+
 def test_frozen_weights_do_not_shift():
     for norm in (True, False):
         r = run(SHORT | {"norm": norm, "lr": 0.0}, 3)
