@@ -63,6 +63,13 @@ from bncourse.exercises.why_depth import (
     norm_threshold,
     thirty_layers,
 )
+from bncourse.exercises.why_inputs import (
+    best_rate,
+    conditioning,
+    excess_loss,
+    rate_for_bytes,
+    standardized,
+)
 from bncourse.exercises.why_two_nets import (
     initial_weights,
     logit_gradient,
@@ -85,6 +92,12 @@ EXERCISES = (
     initial_weights,
     logit_gradient,
     probabilities,
+    # why/inputs
+    best_rate,
+    rate_for_bytes,
+    excess_loss,
+    conditioning,
+    standardized,
     # why/depth
     thirty_layers,
     layer_sizes,
@@ -143,10 +156,13 @@ __all__ = [
     "backward",
     "backward_by_hand",
     "backward_inference",
+    "best_rate",
     "best_step",
     "centered_by_hand",
     "centering",
+    "conditioning",
     "distribution_shift",
+    "excess_loss",
     "flat_directions",
     "fold",
     "forward",
@@ -173,10 +189,12 @@ __all__ = [
     "population",
     "probabilities",
     "probe_inputs",
+    "rate_for_bytes",
     "read_paths",
     "room",
     "running_statistics",
     "shift_by_hand",
+    "standardized",
     "start_left",
     "stretched",
     "thirty_layers",
