@@ -70,6 +70,7 @@ def test_kinds_of_layers():
     assert [[type(m) for m in layer] for layer in plain] == [[nn.Dense, nn.Sigmoid]] * 2
     assert plain[0][0].w.dtype == "float32" and not plain[0][0].b.any()
     assert layers([3, 4], norm=True)[0][0].b is None
+    assert layers([3, 4], norm=True)[0][1].gamma.dtype == "float64"
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,10 @@ def test_a_run_has_a_value_for_each_layer_and_can_be_repeated():
     assert one["size"][0] == pytest.approx(1, abs=0.05)
     assert all(np.array_equal(one[name], same[name]) for name in one)
     assert not np.array_equal(one["size"], other["size"])
+
+
+def test_a_run_has_the_activation_of_its_config():
+    config = {"data": "digits", "depth": 5, "width": 30, "gain": 1, "norm": False}
+    sizes = {a: run(config | {"activation": a}, 0)["size"][-1] for a in ("sigmoid", "tanh", "relu")}
+    assert 0.45 < sizes["sigmoid"] < 0.6
+    assert sizes["relu"] < 0.25 < sizes["tanh"] < 0.45

@@ -5,7 +5,7 @@ import pytest
 
 from bncourse import nn
 from bncourse.data import digits
-from bncourse.experiments.depth import standardized
+from bncourse.experiments import depth_training
 from bncourse.experiments.depth_training import EXPERIMENT, network, run
 
 SMALL = {"data": "digits", "depth": 12, "width": 60, "gain": 2, "norm": False, "lr": 0.03}
@@ -33,10 +33,28 @@ def test_a_run_can_be_repeated_and_depends_on_its_seed():
     assert not np.array_equal(one["accuracy"], other["accuracy"])
 
 
-def test_the_test_set_is_standardized_by_the_training_set():
+def test_weights_and_order_have_random_numbers_of_their_own(monkeypatch):
+    seen = []
+
+    def spy(net, optimizer, x, labels, steps, batch_size, rng, every, record):
+        seen.append((net[0].w[0, 0], rng.standard_normal()))
+        return [(0, 0.1)]
+
+    monkeypatch.setattr(depth_training, "fit", spy)
+    for seed in (0, 1):
+        run(SMALL | {"steps": 1, "every": 1}, seed)
+    (w, order), (other_w, other_order) = seen
+    assert w != other_w and order != other_order
+    assert order != np.random.default_rng(0).standard_normal()  # that would be the weights'
+
+
+def test_the_test_set_is_standardized_by_the_training_set(monkeypatch):
+    seen = []
+    monkeypatch.setattr(depth_training, "accuracy", lambda net, x, labels: seen.append(x) or 0.0)
+    run(SMALL | {"steps": 0, "every": 1}, 0)
     data = digits()
-    x = standardized(data.x_test, data.x_train)
-    np.testing.assert_allclose(x * data.x_train.std() + data.x_train.mean(), data.x_test, atol=1e-5)
+    wanted = (data.x_test - data.x_train.mean()) / data.x_train.std()
+    np.testing.assert_allclose(seen[0], wanted, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # what diverges overflows
