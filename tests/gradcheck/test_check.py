@@ -97,12 +97,19 @@ def test_the_worst_entry_and_both_its_values():
     assert report.noise < 1e-6
 
 
+def test_of_several_wrong_entries_the_one_that_is_relatively_worst():
+    x = np.array([1e4, 1.0, 1e4])
+    report = gradcheck(lambda x: np.sum(x**2), x, 2 * x + [2.0, 0.5, 0.0])
+    assert report.index == (1,) and report.reason == "dx is off in 2 of 3 entries."
+
+
 # Zeros, scales and noise
 
 
+@pytest.mark.parametrize("m", [7, 11, 12, 13])
 @pytest.mark.parametrize("method", ["central", "complex"])
-def test_a_true_gradient_of_zero_is_measured_against_the_loss(method, rng):
-    u, w, dy = rng.standard_normal((12, 7)), rng.standard_normal((7, 5)), rng.normal(size=(12, 5))
+def test_a_true_gradient_of_zero_is_measured_against_the_loss(method, m, rng):
+    u, w, dy = rng.standard_normal((m, 7)), rng.standard_normal((7, 5)), rng.normal(size=(m, 5))
 
     def f(b):  # the bias before a batch norm
         d = u @ w + b
@@ -115,6 +122,19 @@ def test_a_true_gradient_of_zero_is_measured_against_the_loss(method, rng):
         assert "returns zeros passes" in report.warnings[-1]
     report = gradcheck(f, np.zeros(5), np.full(5, 1e-3), dy, method=method)
     assert report.verdict == "wrong" and report.zero
+
+
+@pytest.mark.parametrize("method", ["central", "complex"])
+def test_a_gradient_of_zero_that_is_left_over_from_larger_terms(method, rng):
+    u, dy = rng.standard_normal((2, 12, 5))
+
+    def f(a):  # the scale of what is normalized; no eps
+        d = a * (u - u.mean(axis=0))
+        return d / np.sqrt((d * d).mean(axis=0))
+
+    report = gradcheck(f, 1.3, 1e-15, dy, method=method)
+    assert report.passed and report.zero
+    assert gradcheck(f, 1.3, 1e-3, dy, method=method).verdict == "wrong"
 
 
 def test_where_gradient_and_loss_both_vanish_the_scale_is_taken_a_step_away():

@@ -40,6 +40,7 @@ def spoiled(dx, *places):
             "dx is right but for 4 entries: [0, 0], [2, 2], [3, 1], ...",
         ),
         (lambda dx: dx + 1, "dx is off in 60 of 60 entries."),
+        (lambda dx: dx * (1 + 1e-4), "dx is off in "),
     ],
 )
 def test_in_words(spoil, words, seed):
