@@ -57,7 +57,7 @@ from bncourse.exercises.why_covariate_shift import (
     stretched,
 )
 from bncourse.exercises.why_depth import (
-    how_deep,
+    fifty_layers,
     layer_sizes,
     leaky_weights,
     norm_threshold,
@@ -102,7 +102,7 @@ EXERCISES = (
     thirty_layers,
     layer_sizes,
     leaky_weights,
-    how_deep,
+    fifty_layers,
     norm_threshold,
     # why/covariate-shift
     shift_by_hand,
@@ -163,13 +163,13 @@ __all__ = [
     "conditioning",
     "distribution_shift",
     "excess_loss",
+    "fifty_layers",
     "flat_directions",
     "fold",
     "forward",
     "forward_by_hand",
     "forward_images",
     "gradient_checker",
-    "how_deep",
     "identity",
     "initial_weights",
     "inverse_root",

@@ -352,50 +352,51 @@ leaky_weights = Exercise(
 )
 
 
-how_deep = Quantity(
-    name="how_deep",
+fifty_layers = Quantity(
+    name="fifty_layers",
     chapter=CHAPTER,
-    question="A wide net with batch norm and rectifiers, large batches, before training. How many "
-    "layers does a gradient pass on its way down until its size is 1000 times larger?",
-    answer=math.log(1000) / math.log(GROWTH),
-    tolerance=0.028,  # 36 and 37 are both fine, 35 is not
+    question="A wide net of 50 layers with batch norm and rectifiers, large batches, before "
+    "training. By which factor is the size of the gradient larger at the bottom than on top?",
+    answer=GROWTH**50,
+    tolerance=0.015,  # for 1.211, rounded
+    absolute=0.0,
     mistakes=(
         Mistake(
             "that is the growth of the mean square",
-            math.log(1000) / math.log(GROWTH**2),
+            GROWTH**100,
             "1.467 is the factor of the square. The size grows by its root, 1.211, in each layer.",
         ),
         Mistake(
+            "the root is taken twice",
+            GROWTH**25,
+            "1.211 is the root of 1.467 already: 1.211 to the power of 50.",
+        ),
+        Mistake(
             "that is the plain net with twice the variance",
-            math.log(1000) / math.log(math.sqrt(2)),
-            "The factor is not the root of 2 but the root of pi / (pi - 1).",
+            2.0**25,
+            "The factor of one layer is not the root of 2 but the root of pi / (pi - 1).",
         ),
         Mistake(
             "the growth is added up",
-            999 / (GROWTH - 1),
-            "Layers multiply: 1.211 to the power of how many is 1000?",
+            1 + 50 * (GROWTH - 1),
+            "Layers multiply: 1.211 to the power of 50.",
         ),
         Mistake(
-            "the logarithm is missing",
-            1000 / GROWTH,
-            "Solve 1.211^L = 1000 for L, with logarithms.",
+            "the factor is multiplied by the number of layers",
+            50 * GROWTH,
+            "Layers multiply: 1.211 to the power of 50.",
         ),
         Mistake(
-            "the logarithm of 1000 is taken alone",
-            math.log(1000),
-            "Divide by the logarithm of the factor of one layer.",
-        ),
-        Mistake(
-            "two kinds of logarithm are mixed",
-            3 / math.log(GROWTH),
-            "log10(1000) = 3 goes with log10(1.211), and ln 1000 with ln 1.211.",
+            "the factor is turned upside down",
+            GROWTH**-50,
+            "On its way down the gradient grows.",
         ),
     ),
     hints=(
         "By which factor does the size of the gradient grow in one layer?",
-        "By sqrt(pi / (pi - 1)) = 1.211. Take logarithms.",
+        "By sqrt(pi / (pi - 1)) = 1.211. And in fifty?",
     ),
-    working="1.211^L = 1000 gives L = ln 1000 / ln 1.211 = 36.",
+    working="sqrt(pi / (pi - 1)) = 1.211 a layer, to the power of 50: about 14 500.",
 )
 
 

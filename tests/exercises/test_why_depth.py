@@ -8,7 +8,7 @@ import pytest
 from bncourse import functional as F
 from bncourse import nn
 from bncourse.exercises.why_depth import (
-    how_deep,
+    fifty_layers,
     layer_sizes,
     leaky_weights,
     norm_threshold,
@@ -178,16 +178,17 @@ def test_leaky_weights_keep_the_mean_square(slope):
     assert 0.5 < np.mean(a**2) < 2
 
 
-@pytest.mark.parametrize("quantity", [thirty_layers, how_deep, norm_threshold])
+@pytest.mark.parametrize("quantity", [thirty_layers, fifty_layers, norm_threshold])
 def test_numbers_are_taken_as_one_writes_them(quantity):
     assert quantity.check(float(f"{quantity.answer:.3g}")).passed
     assert quantity.check(np.float32(quantity.answer)).passed
     assert not quantity.check(1.1 * quantity.answer).passed
 
 
-@pytest.mark.parametrize("layers", [36, 37])
-def test_a_whole_number_of_layers_is_taken(layers):
-    assert how_deep.check(layers).passed
+def test_the_rounded_factor_of_a_layer_is_good_enough():
+    assert fifty_layers.check(1.211**50).passed
+    assert fifty_layers.check(14_500).passed
+    assert not fifty_layers.check(1.22**50).passed
 
 
 def test_the_threshold_is_where_a_net_dies():
