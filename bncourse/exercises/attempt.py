@@ -54,7 +54,8 @@ def run(exercise, answer, case, library):
     changed = _changed(exercise.arguments, case, given)
     if changed:
         message = f"Not yet: your function changes its input {', '.join(changed)}. "
-        message += "Work on new arrays: x - mean makes one, x -= mean does not."
+        message += "x - mean makes a new array, but x -= mean and x[0] = 0 work on the one that "
+        message += "was passed. x = x.copy() makes one of your own."
         return Report(False, "changed its inputs", message)
     want = exercise.wanted(case)
     got = _unpacked(got, want)
@@ -103,9 +104,13 @@ def _changed(names, case, given):
 
 
 def _unpacked(got, want):
-    """A tuple. One array that holds all outputs counts as all of them, if they fit."""
+    """A tuple. One array that holds all outputs counts as all of them, if they fit.
+
+    And where one output is wanted, a tuple of numbers counts as an array of them.
+    """
     if len(want) == 1:
-        return as_tuple(got)
+        numbers = isinstance(got, tuple) and all(np.ndim(g) == 0 for g in got)
+        return ([*got],) if numbers and np.shape(want[0]) == (len(got),) else as_tuple(got)
     if isinstance(got, list):
         return tuple(got)
     if isinstance(got, np.ndarray) and [np.shape(g) for g in got if got.ndim] == [

@@ -48,6 +48,9 @@ class Exercise(Hinted):
     describe : callable, optional
         ``describe(case, got, want)`` gives lines that say where a result that no known mistake
         explains leaves the right one; ``[]`` if it cannot tell.
+    whole : bool
+        True if all outputs show one and the same decision. Then a mistake is named only if it
+        leaves right what is right.
     tolerance : float
         Relative to the largest entry of an output; ten times as much for answers in float32.
     seconds : float
@@ -67,6 +70,7 @@ class Exercise(Hinted):
     hostile: Callable | None = None
     fragile: str = ""
     describe: Callable | None = None
+    whole: bool = False
     tolerance: float = 1e-5
     seconds: float = 10.0
     _given: int = field(default=0, repr=False)

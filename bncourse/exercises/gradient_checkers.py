@@ -87,6 +87,27 @@ def _size(dx, measured, noise):
     return np.all(off <= 1e-5 * np.abs(measured).max() + noise)
 
 
+def _too_large(dx, measured, noise):
+    return np.all(dx - measured <= 1e-5 * np.abs(measured).max() + noise)
+
+
+def _too_small(dx, measured, noise):
+    return _too_large(-dx, -measured, noise)
+
+
+def _first_row(dx, measured, noise):
+    return _within_noise(dx[:1], measured[:1], noise)
+
+
+def _loose_direction(dx, measured, noise):
+    sizes = np.linalg.norm(dx) * np.linalg.norm(measured)
+    return sizes > 0 and np.sum(dx * measured) > 0.9999 * sizes
+
+
+def _zero(dx, measured, noise):
+    return not np.any(dx) and np.abs(measured).max() <= noise
+
+
 def _sums(dx, measured, noise):
     return abs(dx.sum() - measured.sum()) <= 1e-5 * np.abs(measured).max() + dx.size * noise
 
@@ -135,6 +156,21 @@ MISTAKES = (
         "The others may hold anything, NaN included. Compare all of them, or many at random.",
     ),
     Mistake(
+        "one row is looked at",
+        _kind(accept=_first_row),
+        "The others may hold anything, NaN included. Compare all of them.",
+    ),
+    Mistake(
+        "only errors upward count",
+        _kind(accept=_too_large),
+        "A gradient that is too small passes: take the absolute value of the difference.",
+    ),
+    Mistake(
+        "only errors downward count",
+        _kind(accept=_too_small),
+        "A gradient that is too large passes: take the absolute value of the difference.",
+    ),
+    Mistake(
         "the tolerance is absolute",
         _kind(accept=lambda dx, measured, noise: np.all(np.abs(dx - measured) <= 1e-6)),
         "1e-6 is more than all of a gradient of 1e-12, and less than the noise in one of 1e9. "
@@ -166,6 +202,12 @@ MISTAKES = (
         "zero has no direction.",
     ),
     Mistake(
+        "only the direction is compared, and loosely",
+        _kind(accept=_loose_direction),
+        "Twice the gradient is parallel, too; zero has no direction; and a cosine of 0.9999 "
+        "leaves room for an error of one part in a hundred.",
+    ),
+    Mistake(
         "only sizes are compared",
         _kind(accept=_size),
         "abs(dx) and a norm forget the sign. Subtract first, then take the absolute value.",
@@ -191,6 +233,12 @@ MISTAKES = (
         "it accepts everything",
         lambda forward, backward, x: True,
         "Is a gradient compared with itself? Or is the tolerance larger than the gradient?",
+    ),
+    Mistake(
+        "it refuses all but zeros",
+        _kind(accept=_zero),
+        "Right gradients are refused, so the measured one is wrong, or less exact than the "
+        "tolerance asks. Are the differences centered, and h near 1e-5? Is dy the same in both?",
     ),
     Mistake(
         "it refuses everything",

@@ -258,9 +258,10 @@ numerical_gradient = Exercise(
             "x * (1 + h) is a relative step. Here h is added.",
         ),
         Mistake(
-            "h is not used",
+            "that is the gradient itself",
             lambda loss, x, h: _gradient(loss, x, 1e-5),
-            "That is the gradient with a very small step. Take the h that is passed.",
+            "Centered differences miss it by the order of h**2, which shows here. Take the h that "
+            "is passed, not a very small one, and two values of the loss for each entry.",
         ),
         Mistake(
             "all entries are nudged at once",
@@ -329,6 +330,7 @@ gradient_checker = Exercise(
     use=gradient_claims.use,
     inputs=gradient_claims.batteries,
     outputs=tuple(gradient_claims.OF),
+    whole=True,
     mistakes=gradient_checkers.MISTAKES,
     hints=(
         "Draw a random dy with the shape of forward(x), and measure the gradient of "

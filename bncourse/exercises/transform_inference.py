@@ -178,6 +178,11 @@ population = Exercise(
             "Go through all batches and average what they give. Is there a return in the loop?",
         ),
         Mistake(
+            "a sum stands for the mean over the examples",
+            lambda batches: (batches.sum(axis=1).mean(axis=0), _population(batches)[1]),
+            "The mean of a batch is its sum divided by m.",
+        ),
+        Mistake(
             "a sum stands for the mean over the batches",
             partial(_made_population, average=lambda values: values.sum(axis=0)),
             "Divide by the number of batches, len(batches).",

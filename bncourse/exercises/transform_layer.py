@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bncourse.exercises import deviation
+from bncourse.exercises.attempt import WrongForm
 from bncourse.exercises.exercise import Exercise
 from bncourse.exercises.inputs import columns, far_from_zero, scales, units
 from bncourse.exercises.mistake import Mistake
@@ -286,6 +287,8 @@ def _use(answer, first, second, other, gamma, beta, eps, momentum):
     if layer is None:
         return None
     y_first = _output(layer, first)
+    if y_first is None or y_first is ...:
+        raise NotImplementedError
     layer.gamma, layer.beta = gamma, beta
     y_second = _output(layer, second)
     trained = _state(layer)
@@ -311,8 +314,8 @@ def _use(answer, first, second, other, gamma, beta, eps, momentum):
 def _output(layer, x):
     y = layer.forward(x)
     y = y[0] if isinstance(y, tuple) else y  # those of bncourse.nn return a cache too
-    if y is None or y is ...:
-        raise NotImplementedError
+    if y is None and not getattr(layer, "training", True):
+        raise WrongForm("forward returns nothing while training is False.")
     return copy.deepcopy(y)
 
 

@@ -25,7 +25,7 @@ def report(exercise, runs, wrong):
     right = [name for name in exercise.outputs if name not in wrong]
     lines = [f"Not yet. Right: {', '.join(right)}." if right else "Not yet."]
     single = {(m,): _explained(exercise, m.wrong, wrong, runs) for m in exercise.mistakes}
-    single = _those_that_spoil_least_first(exercise, single, runs)
+    single = _those_that_spoil_least_first(exercise, single, wrong, runs)
     found = fewest(single)
     if _not_in(found, wrong):
         found = fewest(single | _pairs(exercise, wrong, runs))
@@ -96,31 +96,42 @@ def _agree(exercise, a, b):
     return error <= tolerance
 
 
-def _those_that_spoil_least_first(exercise, single, runs):
+def _those_that_spoil_least_first(exercise, single, wrong, runs):
     """Of mistakes that explain equally much, that is likeliest which leaves the rest alone."""
+    spoiled = {m: _spoiled(exercise, m[0].wrong, runs) for m, names in single.items() if names}
+    if exercise.whole:
+        spoiled = {m: names for m, names in spoiled.items() if names <= set(wrong)}
+    return {m: single[m] for m in sorted(spoiled, key=lambda m: len(spoiled[m]))}
 
-    def spoils(item):
-        (mistake,), names = item
-        if not names:
-            return 0
-        places = range(len(exercise.outputs))
-        made = [(exercise.wanted(r.case, mistake.wrong), r.want) for r in runs]
-        return sum(not all(_agree(exercise, a[k], b[k]) for a, b in made) for k in places)
 
-    return dict(sorted(single.items(), key=spoils))
+def _spoiled(exercise, mistaken, runs):
+    """Names of all outputs that a mistaken answer gets wrong."""
+    made = [(exercise.wanted(r.case, mistaken), r.want) for r in runs]
+    return {
+        name
+        for k, name in enumerate(exercise.outputs)
+        if not all(_agree(exercise, a[k], b[k]) for a, b in made)
+    }
 
 
 def _unknown(exercise, runs, left):
     """The smallest input that shows it, and where the result leaves the right one."""
     lines = [f"{', '.join(left)}: wrong, in a way that is not listed here."]
-    # The largest that shows it says most: few points lie on any curve.
-    r = [r for r in runs if not _all_agree(exercise, r, left)][-1]
-    lost = [name for name in left if not np.isfinite(r.got[exercise.outputs.index(name)]).all()]
-    if lost:
-        lines.append(f"There are NaN or infinite numbers in {', '.join(lost)}.")
-    elif exercise.describe:
-        lines += exercise.describe(r.case, r.got, r.want)
+    lines += _described(exercise, [r for r in runs if not _all_agree(exercise, r, left)], left)
     return [*lines, "The smallest input that shows it:", *_example(exercise, runs, left)]
+
+
+def _described(exercise, runs, left):
+    """What is not finite, and what the exercise has to say about one of the other ``runs``."""
+    places = {name: exercise.outputs.index(name) for name in left}
+    lost = [n for n, k in places.items() if not all(np.isfinite(r.got[k]).all() for r in runs)]
+    lines = [f"There are NaN or infinite numbers in {', '.join(lost)}."] if lost else []
+    if exercise.describe:
+        # The largest says most, and the smallest little: few points lie on any curve.
+        runs = [r for r in (runs[1:] or runs)[::-1] if all(np.isfinite(g).all() for g in r.got)]
+        found = (exercise.describe(r.case, r.got, r.want) for r in runs)
+        lines += next(filter(None, found), [])
+    return lines
 
 
 def _example(exercise, runs, names):

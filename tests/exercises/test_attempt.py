@@ -1,12 +1,13 @@
 """Whatever a function does or gives back, the answer is a report, and a true one."""
 
+import dataclasses
 import sys
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from bncourse.exercises import Exercise
+from bncourse.exercises import Exercise, Mistake
 from bncourse.exercises.raised import LONGEST
 
 
@@ -126,6 +127,25 @@ def test_what_is_not_finite_is_said_and_not_described(value):
     report = EXERCISE.check(lambda x: x.sum(axis=0) + value)
     assert "There are NaN or infinite numbers in sums." in report.message
     assert "off by" not in report.message
+
+
+def test_what_is_described_is_finite_in_all_outputs():
+    """The other output is explained by a mistake, NaN and all."""
+    exercise = dataclasses.replace(
+        PAIR,
+        mistakes=(Mistake("lost", lambda x: (np.nan * x[0], x.max(axis=0)), "Found."),),
+        describe=lambda case, got, want: [f"off by {np.linalg.svd(got[0][:, None])[1]}"],
+    )
+    report = exercise.check(lambda x: (np.nan * x[0], x.min(axis=0)))
+    assert report.mistakes == ("lost",) and "off by" not in report.message
+
+
+def test_a_tuple_of_numbers_is_an_array_where_one_is_wanted():
+    assert EXERCISE.check(lambda x: (x[:, 0].sum(), x[:, 1].sum())).passed
+    report = EXERCISE.check(lambda x: (x[:, 0].sum(), x[:, 1].sum(), 0.0))
+    assert report.message == "Not yet: 3 values come back; return one: sums."
+    report = EXERCISE.check(lambda x: (x.sum(axis=0), x))
+    assert report.message == "Not yet: 2 values come back; return one: sums."
 
 
 def test_long_floats_are_compared_and_described():

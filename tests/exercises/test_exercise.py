@@ -313,6 +313,10 @@ def test_an_answer_that_is_right_in_algebra_only_is_called_fragile(dtype):
     assert SPREAD.check(lambda x: x.astype(dtype).var(axis=0)).outcome == "right"
 
 
+def test_float32_on_the_way_is_float32_whatever_comes_back():
+    assert SPREAD.check(lambda x: x.astype("float32").var(axis=0).astype(float)).outcome == "right"
+
+
 def test_what_raises_on_hostile_data_is_told():
     def picky(x):
         if x.max() > 100:
@@ -391,6 +395,44 @@ def test_a_known_mistake_is_shown_on_the_smallest_input():
 def test_an_exercise_shows_its_question():
     assert repr(EXERCISE).splitlines()[0] == "center (none)"
     assert "Center the columns" in repr(EXERCISE)
+
+
+@pytest.mark.parametrize(("whole", "named"), [(False, ("both",)), (True, ())])
+def test_a_mistake_that_spoils_what_is_right_is_not_the_one_where_all_outputs_are_one(whole, named):
+    exercise = dataclasses.replace(
+        EXERCISE,
+        whole=whole,
+        mistakes=(Mistake("both", lambda x, s: (x + s, 0 * x.sum(axis=0)), "Why."),),
+    )
+    assert exercise.check(lambda x, s: (x + s, x.sum(axis=0))).mistakes == named
+    assert exercise.check(exercise.mistakes[0].wrong).mistakes == ("both",)
+
+
+def test_what_one_input_does_not_tell_the_next_smaller_one_does_but_not_the_smallest():
+    sizes = 2, 3, 4
+    asked = []
+
+    def describe(case, got, want):
+        asked.append(len(case[0]))
+        return ["seen"] if len(case[0]) == 3 else []
+
+    exercise = Exercise(
+        name="twice",
+        chapter="none",
+        question="Twice as much.",
+        reference=lambda x: 2 * x,
+        inputs=lambda rng: [(rng.uniform(1, 2, n),) for n in sizes],
+        outputs=("y",),
+        describe=describe,
+    )
+    assert "\nseen\n" in exercise.check(lambda x: 3 * x).message
+    assert asked == [4, 3]
+    asked.clear()
+    exercise.check(lambda x: 3 * x if len(x) != 3 else 2 * x)
+    assert asked == [4]
+    asked.clear()
+    exercise.check(lambda x: 3 * x if len(x) == 2 else 2 * x)
+    assert asked == [2]
 
 
 def test_of_two_explanations_that_which_spoils_nothing_else_is_named():

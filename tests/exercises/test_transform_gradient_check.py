@@ -189,7 +189,7 @@ def test_claims_are_right_where_the_reference_says_so():
         assert right.pop("right") == [True, True] and right.pop("zero") == [True]
         assert right.pop("tiny") == [True, False, False]
         assert not any(sum(right.values(), []))
-        assert [len(group) for group in claims.groups.values()] == [2, 1, 3, 6, 4, 2]
+        assert [len(group) for group in claims.groups.values()] == [2, 1, 3, 6, 5, 2]
         assert list(claims.groups) == list(OF)
 
 
@@ -205,6 +205,58 @@ def test_an_error_is_no_verdict():
 def test_a_verdict_for_each_entry_is_no_verdict():
     report = gradient_checker.check(lambda forward, backward, x: x > 0, mine=False)
     assert report.outcome == "wrong form" and "one True or False" in report.message
+
+
+def test_a_checker_that_returns_at_times_is_not_taken_for_a_stub():
+    def true_or_nothing(forward, backward, x):
+        if gradient_checker.reference(forward, backward, x):
+            return True
+
+    report = gradient_checker.check(true_or_nothing, mine=False)
+    assert report.outcome == "wrong form" and "for some gradients nothing" in report.message
+
+
+def close(difference, step=1e-5, one_sided=False):
+    def checker(forward, backward, x):
+        y = forward(x)
+        dy = np.random.default_rng(1).normal(0, 1, y.shape)
+        measured = np.empty_like(x)
+        for j in np.ndindex(x.shape):
+            nudge = np.zeros_like(x)
+            nudge[j] = step
+            below, apart = (y, step) if one_sided else (forward(x - nudge), 2 * step)
+            measured[j] = np.sum(dy * (forward(x + nudge) - below)) / apart
+        noise = 1e-15 * np.sum(np.abs(dy * y)) / step
+        allowed = 1e-6 * np.abs(measured).max() + noise
+        return bool(np.all(difference(backward(dy), measured) <= allowed))
+
+    return checker
+
+
+def absolute(dx, measured):
+    return np.abs(dx - measured)
+
+
+@pytest.mark.parametrize(
+    ("checker", "name"),
+    [
+        (close(lambda dx, measured: dx - measured), "only errors upward count"),
+        (close(lambda dx, measured: measured - dx), "only errors downward count"),
+        (close(lambda dx, measured: absolute(dx, measured)[:1]), "one row is looked at"),
+        (close(absolute, step=0.1), "it refuses all but zeros"),
+        (close(absolute, one_sided=True), "it refuses all but zeros"),
+    ],
+    ids=["no abs", "no abs, other way round", "one row", "long step", "one-sided"],
+)
+def test_a_weakness_of_a_checker_is_not_taken_for_another(checker, name):
+    assert close(absolute)(*vars(right_claim()).values())
+    report = gradient_checker.check(checker, mine=False)
+    assert report.mistakes == (name,), report
+
+
+def right_claim():
+    (case,) = batteries(np.random.default_rng(0))
+    return case[-1].groups["right"][0]
 
 
 @pytest.mark.parametrize("verdict", [1, "yes", {}, 1e-9])

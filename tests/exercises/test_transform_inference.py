@@ -136,6 +136,10 @@ def by_precise(batches):
             lambda b: (np.median(b.mean(1), 0), unbiased_at_once(b)[1]),
             {"the median stands for the mean over the batches"},
         ),
+        (
+            lambda b: (b.sum(1).mean(0), unbiased_at_once(b)[1]),
+            {"a sum stands for the mean over the examples"},
+        ),
     ],
 )
 def test_population_names_a_formula_gone_wrong(answer, names):

@@ -525,6 +525,11 @@ def test_layer_wants_the_class_and_its_parts():
         def forward(self, x):
             pass
 
+    class NothingInEvaluation(Plain):
+        def forward(self, x):
+            if self.training:
+                return super().forward(x)
+
     class NoStatistics(Plain):
         def __init__(self, *arguments):
             super().__init__(*arguments)
@@ -541,6 +546,8 @@ def test_layer_wants_the_class_and_its_parts():
     assert layer.check(Stub).outcome == "not attempted"
     assert layer.check(NothingReturned).outcome == "not attempted"
     assert layer.check(lambda *arguments: None).outcome == "not attempted"
+    report = layer.check(NothingInEvaluation)
+    assert report.outcome == "wrong form" and "while training is False" in report.message
     report = layer.check(NoStatistics)
     assert report.outcome == "raised" and "running_var" in report.message
     report = layer.check(KeptAsARow)
