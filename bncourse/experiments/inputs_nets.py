@@ -87,7 +87,7 @@ def written(name, form):
     name : str
         ``"digits"`` or ``"mnist"``.
     form : str
-        One of :data:`FORMS`.
+        One of ``FORMS``.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def run(config, seed):
     Parameters
     ----------
     config : dict
-        ``data`` (``"digits"`` or ``"mnist"``), ``form`` (one of :data:`FORMS`), ``norm``, ``lr``,
+        ``data`` (``"digits"`` or ``"mnist"``), ``form`` (one of ``FORMS``), ``norm``, ``lr``,
         ``activation`` and ``steps``, of 128 images each.
     seed : int
         Of the weights and of the order of the images.

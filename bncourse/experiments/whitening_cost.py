@@ -26,7 +26,7 @@ def whitened(x, matrix):
 
 
 def seconds(f, *arguments):
-    """Processor time of ``f(*arguments)`` in seconds: the least of :data:`REPEATS` tries.
+    """Processor time of ``f(*arguments)`` in seconds: the least of ``REPEATS`` tries.
 
     Other programs can make a try longer, never shorter. Tries of less than 20 ms are repeated, as
     clocks are coarse.

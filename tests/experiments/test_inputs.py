@@ -3,7 +3,7 @@ import pytest
 
 from bncourse import nn
 from bncourse.data import digits
-from bncourse.experiments import inputs, inputs_checks, inputs_cost, inputs_nets
+from bncourse.experiments import inputs, inputs_claims, inputs_cost, inputs_nets
 
 rng = np.random.default_rng(0)
 X = rng.normal(3, 1, (200, 4)) @ rng.normal(0, 1, (4, 4))
@@ -151,6 +151,6 @@ def test_the_cost_is_measured_for_both():
     assert np.isclose(cost["overhead"], cost["norm"] / cost["plain"] - 1)
 
 
-@pytest.mark.parametrize("check", inputs_checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", inputs_claims.CHECKS, ids=lambda check: check.__name__)
 def test_checks_hold(check):
     assert check() is True
