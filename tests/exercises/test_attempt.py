@@ -97,6 +97,26 @@ def test_what_is_no_array_is_told_by_its_type(value):
     assert report.message == said
 
 
+def test_a_list_with_something_in_it_is_told_by_what_it_holds():
+    report = EXERCISE.check(lambda x: [None, {}])
+    assert report.message == "Not yet: sums holds object, not real numbers."
+
+
+def test_integers_are_real_numbers():
+    exercise = dataclasses.replace(EXERCISE, inputs=lambda rng: [(np.ones((3, 2)),)])
+    assert exercise.check(lambda x: x.sum(axis=0).astype("uint8")).passed
+    assert exercise.check(lambda x: [3, 3]).passed
+
+
+def test_an_input_that_holds_nan_is_not_taken_for_changed():
+    exercise = dataclasses.replace(EXERCISE, inputs=lambda rng: [(np.array([[np.nan, 1.0]]),)])
+    assert exercise.check(total).passed
+
+
+def test_dots_are_a_stub():
+    assert EXERCISE.check(lambda x: ...).outcome == "not attempted"
+
+
 def test_one_output_that_is_none_is_told():
     report = PAIR.check(lambda x: (x.min(axis=0), None))
     assert report.message == "Not yet: high is no array, but a value of type NoneType."
@@ -164,6 +184,8 @@ def test_a_learner_who_has_asked_numpy_for_exceptions_gets_a_report():
     try:
         assert EXERCISE.check(lambda x: x.sum(axis=0) * np.inf * 0).outcome == "unknown mistake"
         assert EXERCISE.check(lambda x: x.sum(axis=0) * 1e308).outcome == "unknown mistake"
+        exercise = dataclasses.replace(EXERCISE, describe=lambda case, got, want: [str(got[0] / 0)])
+        assert "inf" in exercise.check(lambda x: x.sum(axis=0) + 1).message
         assert np.geterr()["over"] == "raise"
     finally:
         np.seterr(**settings)
@@ -173,6 +195,14 @@ def test_a_learner_who_has_asked_numpy_for_exceptions_gets_a_report():
 def test_a_seed_that_is_none_is_named(seed, kind):
     with pytest.raises(kind, match="seed must be an integer that is not negative, not "):
         EXERCISE.check(total, seed=seed)
+
+
+def test_another_seed_makes_other_inputs():
+    seen = [[], [], []]
+    for seed, inputs in zip((0, 0, 1), seen, strict=True):
+        EXERCISE.check(lambda x, inputs=inputs: inputs.append(x.copy()) or x.sum(axis=0), seed)
+    assert np.array_equal(seen[0][1], seen[1][1])
+    assert not np.array_equal(seen[0][1], seen[2][1])
 
 
 def test_a_library_that_is_none_is_named():
