@@ -15,6 +15,7 @@ LIBRARIES = {
     "numpy": "",
     "matplotlib": "",
     "array-api-compat": "",
+    "platformdirs": "",
     "pooch": "",
     "safetensors": "",
     "scikit-learn": "",
