@@ -44,3 +44,17 @@ def test_a_solution_is_folded_in_a_notebook_and_indented_in_a_terminal():
     assert "<summary>A solution to compare with</summary>" in html
     assert "return x &lt; 1</pre></details>" in html
     assert "details" not in Report(True, "right", "Right.")._repr_html_()
+
+
+def test_what_the_learner_wrote_is_no_html():
+    report = Report(False, "raised", "Not yet: f raises <b>E</b>\n<i>why</i>\n  <u>[1 < 2]</u>")
+    html = report._repr_html_()
+    assert "<strong>Not yet</strong>: f raises &lt;b&gt;E&lt;/b&gt;</p>" in html
+    assert "<p>&lt;i&gt;why&lt;/i&gt;</p>" in html
+    assert ">&lt;u&gt;[1 &lt; 2]&lt;/u&gt;</pre>" in html
+
+
+def test_a_hyphen_is_no_place_to_break_a_line():
+    """It may be a minus."""
+    text = repr(Report(False, "unknown mistake", "x" * 76 + " ab-cd"))
+    assert text == "x" * 76 + "\nab-cd"
