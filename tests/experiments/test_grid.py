@@ -16,11 +16,14 @@ from experiments.toy import calls, toy
 from bncourse.experiments import grid
 from bncourse.experiments.cells import Store, compute
 
+# A test run that was started in the background has Ctrl-C switched off, and its children too.
 START = """
+import signal
 import sys
 from pathlib import Path
 from experiments.toy import toy
 from bncourse.experiments import grid
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder, workers, *does = sys.argv[1:]
 folder = Path(folder)
 try:
