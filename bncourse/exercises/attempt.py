@@ -109,7 +109,9 @@ def _unpacked(got, want):
     And where one output is wanted, a tuple of numbers counts as an array of them.
     """
     if len(want) == 1:
-        numbers = isinstance(got, tuple) and all(np.ndim(g) == 0 for g in got)
+        numbers = isinstance(got, tuple) and all(
+            getattr(g, "ndim", 1) == 0 or np.isscalar(g) for g in got
+        )
         return ([*got],) if numbers and np.shape(want[0]) == (len(got),) else as_tuple(got)
     if isinstance(got, list):
         return tuple(got)

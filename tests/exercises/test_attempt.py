@@ -83,8 +83,9 @@ class Broken:
     "value", [Broken(), np.ma.array([1.0, 2.0], mask=True), [[1.0], [1.0, 2.0]]], ids=type
 )
 def test_what_cannot_be_made_an_array_is_refused(value):
-    report = EXERCISE.check(lambda x: value)
-    assert report.message == "Not yet: sums is not an array, and cannot be made one."
+    for form in (value, (value,)):
+        report = EXERCISE.check(lambda x, form=form: form)
+        assert report.message == "Not yet: sums is not an array, and cannot be made one."
 
 
 @pytest.mark.parametrize("value", [(v for v in "ab"), {}, np.sum, map(abs, ())], ids=type)
