@@ -76,8 +76,8 @@ def matrix(seed=0, mistakes=MISTAKES, checks=None):
     seed : int
         Of inputs, parameters, upstream gradients and training runs.
     mistakes : iterable of str
-        Names of ``bncourse.exercises.backward.mistakes``; by default twelve that make ``dx``
-        wrong, and two that make ``dgamma`` and ``dbeta`` wrong.
+        Names of mistakes that the exercise ``backward`` knows; by default twelve that make
+        ``dx`` wrong, and two that make ``dgamma`` and ``dbeta`` wrong.
     checks : iterable of str, optional
         Which of the checks; by default, all.
 
