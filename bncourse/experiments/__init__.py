@@ -1,6 +1,7 @@
 """Published experiments: functions from a config and a seed to numbers, run on grids, recorded.
 
-``python -m bncourse experiment`` runs and records them; notebooks draw what :func:`load` gives.
+``python -m bncourse experiment`` runs and records them; notebooks draw what
+:func:`~bncourse.experiments.record.load` gives.
 """
 
 from bncourse.experiments.experiment import Cell, Experiment

@@ -13,7 +13,7 @@ class Results:
     name : str
         Of the experiment.
     cells : list of dict
-        As :func:`bncourse.experiments.cells.compute` gives them.
+        As :func:`~bncourse.experiments.cells.compute` gives them.
     shows : str
         The series whose last value sums up a run.
     quick : bool
