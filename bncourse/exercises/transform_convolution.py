@@ -194,6 +194,7 @@ values_per_map = Quantity(
     question="Feature maps of shape (N, C, H, W) = (32, 64, 28, 28) go into a batch norm. How many "
     "values does each of its means run over?",
     answer=32 * 28 * 28,
+    tolerance=0,  # a count is exact
     mistakes=(
         Mistake(
             "the positions are not counted",

@@ -162,3 +162,8 @@ def test_maps_need_not_be_as_wide_as_there_are_channels():
 @pytest.mark.parametrize("value", [25088, 25088.0, np.int64(25088), 32 * 28**2])
 def test_values_per_map_as_one_writes_them(value):
     assert values_per_map.check(value).passed
+
+
+def test_a_count_is_exact():
+    assert values_per_map.check(25088).passed
+    assert not values_per_map.check(25000).passed
