@@ -7,6 +7,7 @@ from bncourse.experiments import (
     inputs,
     inputs_cost,
     inputs_nets,
+    layer,
     two_nets,
     whitening,
     whitening_cost,
@@ -24,6 +25,7 @@ EXPERIMENTS = {
         covariate_shift.EXPERIMENT,
         whitening.EXPERIMENT,
         whitening_cost.EXPERIMENT,
+        layer.EXPERIMENT,
     )
 }
 """Every :class:`~bncourse.experiments.Experiment` that has a command and may be recorded."""
