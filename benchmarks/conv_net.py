@@ -53,7 +53,7 @@ def our_step(rng):
         logits, cache = net.forward(x)
         loss, loss_cache = F.softmax_cross_entropy_forward(logits, labels)
         net.zero_grad()
-        net.backward(F.softmax_cross_entropy_backward(loss_cache), cache)
+        net.accumulate(F.softmax_cross_entropy_backward(loss_cache), cache)
         optimizer.step()
         return float(loss)
 

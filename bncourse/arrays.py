@@ -93,6 +93,12 @@ def accumulator(x):
     return xp.result_type(x.dtype, offered.get("float64", xp.float32))
 
 
+@cache
+def at_least_float32(dtype, xp):
+    """``dtype`` of the library ``xp``, or float32 if it is narrower: to compute in."""
+    return xp.result_type(dtype, xp.float32)
+
+
 def cast(x, dtype):
     """``x`` in ``dtype``: itself if it is so already, which is told in no time."""
     if x.dtype == dtype:

@@ -1,11 +1,13 @@
 """Sigmoid, ReLU and tanh, elementwise."""
 
+import numpy as np
+
 from bncourse import arrays
 from bncourse.functional.masking import keep
 
 
 def sigmoid_forward(x):
-    r"""Logistic sigmoid :math:`y = 1 / (1 + e^{-x})`, without overflow for any finite input.
+    r"""Logistic sigmoid :math:`y = 1 / (1 + e^{-x})`, without a warning for any input.
 
     Parameters
     ----------
@@ -15,14 +17,18 @@ def sigmoid_forward(x):
     Returns
     -------
     y : array
-        In the shape and dtype of ``x``.
+        In the shape and dtype of ``x``; 0 where it is less than the smallest normal number.
     cache : array
         ``y`` itself, not a copy, for :func:`sigmoid_backward`.
     """
     xp = arrays.namespace(x=x)
     arrays.check_real("x", x)
-    size = xp.abs(x)
-    y = xp.exp(x / 2 - size / 2) / (1 + xp.exp(-size))  # exponents at most 0: no overflow
+    # Float16 runs out of exponents where y is not yet small; the others where it is below their
+    # smallest normal number, and 1 / infinity is the 0 that it is rounded to.
+    with np.errstate(over="ignore"):
+        y = xp.exp(-arrays.cast(x, arrays.at_least_float32(x.dtype, xp)))
+    y += 1
+    y = arrays.cast(1 / y, x.dtype)
     return y, y
 
 

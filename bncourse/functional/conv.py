@@ -95,7 +95,7 @@ def conv_forward(x, w, b=None, stride=1, padding=0, groups=1):
     return xp.astype(y, dtype, copy=False), cache
 
 
-def conv_backward(dy, cache):
+def conv_backward(dy, cache, input_gradient=True):
     r"""Gradients of :func:`conv_forward`.
 
     .. math::
@@ -114,11 +114,14 @@ def conv_backward(dy, cache):
         Upstream gradient, in the shape of ``y``; real floating point. It is not changed.
     cache : ConvCache
         From :func:`conv_forward`. It is not changed and may be used again.
+    input_gradient : bool
+        Whether ``dx`` is wanted. Below the first layer of a network nobody asks for it.
 
     Returns
     -------
     dx, dw, db : array
-        In the shape and dtype of ``x``, ``w`` and ``b``; ``db`` is ``None`` if there was none.
+        In the shape and dtype of ``x``, ``w`` and ``b``; ``db`` is ``None`` if there was none,
+        ``dx`` if it is not wanted.
 
     Raises
     ------
@@ -133,13 +136,12 @@ def conv_backward(dy, cache):
     xp = arrays.check_upstream(dy, shape, x)
     _, wide = dtypes(x, w, b)
     x_wide, w_wide, dy = (xp.astype(a, wide, copy=False) for a in (x, w, dy))
-    dx = spread(dy, w_wide, stride, padding, groups, tuple(x.shape[2:]))
+    dx = None
+    if input_gradient:
+        dx = spread(dy, w_wide, stride, padding, groups, tuple(x.shape[2:]))
+        dx = xp.astype(dx, x.dtype, copy=False)
     dw = weigh(x_wide, dy, kernel, stride, padding, groups)
-    return (
-        xp.astype(dx, x.dtype, copy=False),
-        xp.astype(dw, w.dtype, copy=False),
-        bias_gradient(dy, b),
-    )
+    return dx, xp.astype(dw, w.dtype, copy=False), bias_gradient(dy, b)
 
 
 def check_arrays(x, w, b):

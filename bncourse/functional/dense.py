@@ -53,10 +53,12 @@ def dense_forward(x, w, b=None):
     if b is not None and tuple(b.shape) != (w.shape[1],):
         raise ValueError(f"b has shape {tuple(b.shape)}, but w asks for {(w.shape[1],)}")
     y = x @ w
-    return (y if b is None else y + b), DenseCache(x, w, b)
+    if b is not None:
+        y = y + b
+    return y, DenseCache(x, w, b)
 
 
-def dense_backward(dy, cache):
+def dense_backward(dy, cache, input_gradient=True):
     r"""Gradients of :func:`dense_forward`.
 
     .. math::
@@ -69,11 +71,14 @@ def dense_backward(dy, cache):
     ----------
     dy : array, shape (N, H)
     cache : DenseCache
+    input_gradient : bool
+        Whether ``dx`` is wanted. Below the first layer of a network nobody asks for it, and it
+        costs as much as ``dw``.
 
     Returns
     -------
     dx, dw, db : array
-        ``db`` is ``None`` if there was no bias.
+        ``db`` is ``None`` if there was no bias, ``dx`` if it is not wanted.
 
     Raises
     ------
@@ -84,4 +89,4 @@ def dense_backward(dy, cache):
     x, w, b = cache
     xp = arrays.check_upstream(dy, (x.shape[0], w.shape[1]), x)
     db = None if b is None else xp.sum(dy, axis=0)
-    return dy @ w.T, x.T @ dy, db
+    return dy @ w.T if input_gradient else None, x.T @ dy, db

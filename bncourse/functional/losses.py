@@ -64,16 +64,16 @@ def softmax_cross_entropy_forward(logits, labels):
         raise ValueError(f"labels must lie in 0 to {classes - 1}, the columns of logits")
     # In the default integer type: that of the labels, uint8 say, may not hold all the columns.
     index = xp.arange(classes, device=arrays.compat.device(logits))
-    one_hot = index[None, :] == xp.astype(labels, index.dtype, copy=False)[:, None]
-    one_hot = xp.astype(one_hot, logits.dtype)
+    chosen = index[None, :] == arrays.cast(labels, index.dtype)[:, None]
+    one_hot = arrays.cast(chosen, logits.dtype)
     if m == 0:
         zero = xp.sum(logits)
         return zero, CrossEntropyCache(logits, one_hot)
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
     e = xp.exp(shifted)
     total = xp.sum(e, axis=1, keepdims=True)
-    # Summed label by label, not as 0 * (-inf): one hopeless class must not poison the rest.
-    picked = xp.sum(xp.where(one_hot > 0, shifted, xp.zeros_like(shifted)), axis=1)
+    # Chosen, not multiplied by 0: -inf times 0, from one hopeless class, would poison the rest.
+    picked = xp.sum(xp.where(chosen, shifted, xp.zeros_like(shifted)), axis=1)
     loss = xp.mean(xp.log(total[:, 0]) - picked)
     return loss, CrossEntropyCache(e / total, one_hot)
 

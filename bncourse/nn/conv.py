@@ -84,6 +84,11 @@ class Conv2d(Module):
         self.add_gradients(w=dw, b=db)
         return dx
 
+    def accumulate(self, dy, cache):
+        """As :meth:`backward`, without the gradient with respect to ``x``."""
+        _, dw, db = F.conv_backward(dy, cache, input_gradient=False)
+        self.add_gradients(w=dw, b=db)
+
     def folded(self, norm):
         """A layer that does the :class:`BatchNorm` after this one as well; see :func:`fold`."""
         new = copy.copy(self)

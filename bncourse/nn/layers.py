@@ -54,6 +54,11 @@ class Dense(Module):
         self.add_gradients(w=dw, b=db)
         return dx
 
+    def accumulate(self, dy, cache):
+        """As :meth:`backward`, without the gradient with respect to ``x``."""
+        _, dw, db = F.dense_backward(dy, cache, input_gradient=False)
+        self.add_gradients(w=dw, b=db)
+
     def folded(self, norm):
         """A layer that does the :class:`BatchNorm` after this one as well; see :func:`fold`."""
         new = copy.copy(self)
@@ -136,10 +141,21 @@ class Sequential(Module):
 
     def backward(self, dy, cache):
         """Gradient with respect to the input of the first layer."""
+        self._check(cache)
+        for layer, layer_cache in zip(reversed(self.layers), reversed(cache), strict=True):
+            dy = layer.backward(dy, layer_cache)
+        return dy
+
+    def accumulate(self, dy, cache):
+        """As :meth:`backward`, without the gradient with respect to the input."""
+        self._check(cache)
+        for layer, layer_cache in zip(self.layers[:0:-1], cache[:0:-1], strict=True):
+            dy = layer.backward(dy, layer_cache)
+        if self.layers:
+            self.layers[0].accumulate(dy, cache[0])
+
+    def _check(self, cache):
         if not isinstance(cache, tuple) or len(cache) != len(self.layers):
             raise ValueError(
                 f"cache must be the tuple of {len(self.layers)} that forward() returned beside y"
             )
-        for layer, layer_cache in zip(reversed(self.layers), reversed(cache), strict=True):
-            dy = layer.backward(dy, layer_cache)
-        return dy

@@ -39,6 +39,14 @@ class Module:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
+    def accumulate(self, dy, cache):
+        """Add the gradients of the parameters to ``grads``, and no more.
+
+        What a training step asks of a whole network: nobody wants the gradient with respect to
+        the examples. Layers for which it is costly leave it out; the others go :meth:`backward`.
+        """
+        self.backward(dy, cache)
+
     def children(self):
         """Sub-layers by name; none, unless the subclass has some."""
         return {}

@@ -84,7 +84,7 @@ class Optimizer:
         """
         rate = self.rate
         for name, parameter, gradient, xp in self._checked():
-            wide = xp.result_type(parameter.dtype, xp.float32)
+            wide = arrays.at_least_float32(parameter.dtype, xp)
             gradient = arrays.cast(gradient, wide)
             if self.weight_decay and not self._is_exempt(name):
                 if self.decoupled:
@@ -102,16 +102,17 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} does not define _change")
 
     def _checked(self):
-        parameters, found = self.net.parameters(), []
-        for name, gradient in self.net.gradients().items():
-            parameter = parameters[name]
-            xp = arrays.namespace(**{name: parameter, "its gradient": gradient})
-            if tuple(gradient.shape) != tuple(parameter.shape):
-                raise ValueError(
-                    f"{name} has shape {tuple(parameter.shape)}, but its gradient "
-                    f"{tuple(gradient.shape)}"
-                )
-            found.append((name, parameter, gradient, xp))
+        found = []
+        for prefix, module in self.net.modules():
+            for own_name, gradient in module.grads.items():
+                name, parameter = prefix + own_name, getattr(module, own_name)
+                xp = arrays.namespace(**{name: parameter, "its gradient": gradient})
+                if tuple(gradient.shape) != tuple(parameter.shape):
+                    raise ValueError(
+                        f"{name} has shape {tuple(parameter.shape)}, but its gradient "
+                        f"{tuple(gradient.shape)}"
+                    )
+                found.append((name, parameter, gradient, xp))
         return found
 
     def _is_exempt(self, name):

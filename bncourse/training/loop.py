@@ -48,7 +48,7 @@ def train_step(net, optimizer, x, labels, loss=CROSS_ENTROPY):
     output, cache = net.forward(x)
     value, loss_cache = forward(output, labels)
     net.zero_grad()
-    net.backward(backward(loss_cache), cache)
+    net.accumulate(backward(loss_cache), cache)
     optimizer.step()
     return float(value)
 

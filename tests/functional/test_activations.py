@@ -63,6 +63,14 @@ def test_sigmoid_keeps_its_digits_in_the_tail():
     np.testing.assert_allclose(y, np.exp([-700.0, -40.0]), rtol=1e-14)
 
 
+@pytest.mark.parametrize(
+    "dtype, x, rtol", [("float64", -700, 1e-13), ("float32", -85, 1e-5), ("float16", -15, 0.1)]
+)
+def test_sigmoid_is_as_small_as_it_should_be(dtype, x, rtol):
+    y, _ = F.sigmoid_forward(np.array([x, -np.inf], dtype))
+    np.testing.assert_allclose(y, [np.exp(float(x)), 0], rtol=rtol)
+
+
 @pairs
 def test_nothing_is_changed(rng, forward, backward, exact):
     x, dy = rng.standard_normal((2, 7, 3))

@@ -121,6 +121,13 @@ def test_gradients_agree_with_numerical_ones(rng, case):
         assert relative_error(gradient, central_difference(package, at, dy)) < 1e-8
 
 
+def test_a_gradient_that_is_not_wanted_is_not_there(rng):
+    x, w = rng.standard_normal((2, 3, 5, 5)), rng.standard_normal((4, 3, 2, 2))
+    y, cache = F.conv_forward(x, w)
+    dx, dw, _ = F.conv_backward(y, cache, input_gradient=False)
+    assert dx is None and np.array_equal(dw, F.conv_backward(y, cache)[1])
+
+
 def test_numbers_stand_for_all_axes(rng):
     x, w = rng.standard_normal((2, 2, 7, 6)), rng.standard_normal((3, 2, 3, 3))
     y, cache = F.conv_forward(x, w, None, np.int64(2), 1)

@@ -47,6 +47,13 @@ def test_without_bias_there_is_no_gradient_of_it(place, rng):
     np.testing.assert_allclose(place.get(y), place.get(x) @ place.get(w), rtol=1e-5)
 
 
+def test_a_gradient_that_is_not_wanted_is_not_there(rng):
+    x, w, dy = rng.standard_normal((3, 4, 4))
+    _, cache = F.dense_forward(x, w)
+    dx, dw, _ = F.dense_backward(dy, cache, input_gradient=False)
+    assert dx is None and np.array_equal(dw, F.dense_backward(dy, cache)[1])
+
+
 def test_nothing_is_changed(rng):
     arguments = example(rng)
     before = [a.copy() for a in arguments]

@@ -53,6 +53,53 @@ def test_gradients_add_up_until_they_are_forgotten(rng):
     assert net.gradients() == {}
 
 
+FIRST_LAYERS = {
+    "dense": (lambda: nested(), (7, 5)),
+    "norm": (lambda: nn.Sequential(nn.BatchNorm(5), nn.Dense(5, 2)), (7, 5)),
+    "conv": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten()), (4, 2, 5, 5)),
+    "chain": (lambda: nn.Sequential(nested(), nn.ReLU()), (7, 5)),
+    "residual": (lambda: nn.Residual(nn.Dense(5, 5)), (7, 5)),
+}
+
+
+@pytest.mark.parametrize("make, shape", FIRST_LAYERS.values(), ids=FIRST_LAYERS)
+def test_accumulated_gradients_are_those_of_the_way_back(rng, make, shape):
+    net = make()
+    y, cache = net.forward(rng.standard_normal(shape).astype("float32"))
+    dy = rng.standard_normal(y.shape).astype("float32")
+    net.backward(dy, cache)
+    wanted = net.gradients()
+    net.zero_grad()
+    assert net.accumulate(dy, cache) is None
+    assert net.gradients().keys() == wanted.keys()
+    for name, gradient in net.gradients().items():
+        assert np.array_equal(gradient, wanted[name]), name
+    with pytest.raises(ValueError, match="cache"):
+        net.accumulate(dy, ())
+
+
+def test_a_first_layer_does_not_compute_what_nobody_asks_for(rng, monkeypatch):
+    asked = []
+    for name in ("dense_backward", "conv_backward"):
+        real = getattr(nn.layers.F, name)
+
+        def spy(dy, cache, input_gradient=True, real=real):
+            asked.append(input_gradient)
+            return real(dy, cache, input_gradient)
+
+        monkeypatch.setattr(nn.layers.F, name, spy)
+    conv, dense = nn.Conv2d(1, 1, 2), nn.Dense(4, 3)
+    for net, shape in ((nn.Sequential(dense, nn.Dense(3, 2)), (2, 4)), (conv, (2, 1, 3, 3))):
+        y, cache = net.forward(rng.standard_normal(shape).astype("float32"))
+        net.accumulate(y, cache)
+    assert asked == [True, False, False]
+
+
+def test_an_empty_chain_accumulates_nothing():
+    net = nn.Sequential()
+    assert net.accumulate(np.ones(3), ()) is None and net.gradients() == {}
+
+
 def test_adding_gradients_changes_no_array_that_was_given():
     module, given = nn.Module(), np.ones(3)
     module.add_gradients(w=given, b=None)
