@@ -1,4 +1,4 @@
-"""The command line: what is installed, data sets, experiments, and a reader's progress.
+"""The command line: what is installed, data sets, experiments, speed, a reader's progress.
 
 ``python -m bncourse --help`` says more.
 """
@@ -11,6 +11,7 @@ import warnings
 
 import bncourse
 from bncourse import about
+from bncourse.bench import commands as bench
 from bncourse.data import downloads
 from bncourse.data.sources import SOURCES
 from bncourse.exercises import EXERCISES, progress
@@ -33,6 +34,7 @@ examples:
   {PROGRAM} data fetch mnist  download MNIST once, for all programs
   {PROGRAM} progress          which exercises are solved
   {PROGRAM} experiment list   what the book's long runs are
+  {PROGRAM} bench cpu         how fast batch norm is on this machine
 
 Nothing has to be downloaded to begin: the chapters use small images that come
 with scikit-learn. Add --help to a command to read more about it."""
@@ -161,6 +163,7 @@ def _parser():
         action.set_defaults(run=run)
 
     add_commands(commands, _command, _show_help)
+    bench.add_commands(commands, _command, _show_help)
     return parser
 
 

@@ -12,7 +12,11 @@ import bncourse
 
 BOOK = Path(__file__).parents[2] / "book"
 TEXT = "\n".join(p.read_text("utf-8") for p in [BOOK / "api.md", *sorted(BOOK.glob("api/*.md"))])
-INTERNAL = ("bncourse.checks", "bncourse.kernels")  # for who carries on the work, not for readers
+INTERNAL = (
+    "bncourse.bench",
+    "bncourse.checks",
+    "bncourse.kernels",
+)  # for who carries on the work, not for readers
 
 
 def public_modules():

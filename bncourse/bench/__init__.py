@@ -1,0 +1,1 @@
+"""Speed on a reader's own machine: ``python -m bncourse bench``."""
