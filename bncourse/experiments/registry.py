@@ -1,6 +1,7 @@
 """The experiments of the course, by name."""
 
 from bncourse.experiments import (
+    convolution,
     covariate_shift,
     depth,
     depth_training,
@@ -25,6 +26,7 @@ EXPERIMENTS = {
         covariate_shift.EXPERIMENT,
         whitening.EXPERIMENT,
         whitening_cost.EXPERIMENT,
+        convolution.EXPERIMENT,
         layer.EXPERIMENT,
     )
 }
