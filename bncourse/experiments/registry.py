@@ -5,6 +5,7 @@ from bncourse.experiments import (
     covariate_shift,
     depth,
     depth_training,
+    inference,
     inputs,
     inputs_cost,
     inputs_nets,
@@ -26,6 +27,7 @@ EXPERIMENTS = {
         covariate_shift.EXPERIMENT,
         whitening.EXPERIMENT,
         whitening_cost.EXPERIMENT,
+        inference.EXPERIMENT,
         convolution.EXPERIMENT,
         layer.EXPERIMENT,
     )
