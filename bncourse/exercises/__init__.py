@@ -22,8 +22,11 @@ from bncourse.exercises.transform_backward import (
     pair,
 )
 from bncourse.exercises.transform_convolution import (
+    effective_values,
+    fold_before,
     parameter_gradients,
     values_per_map,
+    windows,
 )
 from bncourse.exercises.transform_forward import (
     forward,
@@ -45,9 +48,11 @@ from bncourse.exercises.transform_inference import (
     start_left,
 )
 from bncourse.exercises.transform_layer import (
+    bias_left,
     keras_momentum,
     layer,
     running_statistics,
+    trainable_layer,
 )
 from bncourse.exercises.why_covariate_shift import (
     distribution_shift,
@@ -136,15 +141,20 @@ EXERCISES = (
     read_paths,
     # transform/layer
     keras_momentum,
+    bias_left,
     running_statistics,
     layer,
+    trainable_layer,
     # transform/inference
     start_left,
     population,
     fold,
     # transform/convolution
     values_per_map,
+    effective_values,
+    windows,
     parameter_gradients,
+    fold_before,
 )
 
 __all__ = [
@@ -158,14 +168,17 @@ __all__ = [
     "backward_inference",
     "best_rate",
     "best_step",
+    "bias_left",
     "centered_by_hand",
     "centering",
     "conditioning",
     "distribution_shift",
+    "effective_values",
     "excess_loss",
     "fifty_layers",
     "flat_directions",
     "fold",
+    "fold_before",
     "forward",
     "forward_by_hand",
     "forward_images",
@@ -198,7 +211,9 @@ __all__ = [
     "start_left",
     "stretched",
     "thirty_layers",
+    "trainable_layer",
     "untrained_loss",
     "values_per_map",
+    "windows",
     "zca",
 ]

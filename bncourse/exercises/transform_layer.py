@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bncourse.exercises import deviation
+from bncourse.exercises import deviation, layers_both_ways, paths
 from bncourse.exercises.attempt import WrongForm
 from bncourse.exercises.exercise import Exercise
 from bncourse.exercises.inputs import columns, far_from_zero, scales, units
@@ -728,4 +728,171 @@ keras_momentum = Quantity(
         "1 - momentum in Keras must be 0.1.",
     ),
     working="The new batch weighs 0.1 here and 1 - momentum there, so momentum is 1 - 0.1 = 0.9.",
+)
+
+
+def _two_ways(answer, first, second, other, dy, dy_second, dy_other, gamma, beta, eps, momentum):
+    """Forward with two batches in training and one in evaluation; then back, in another order.
+
+    The mode is switched in between, since that of the forward pass must count.
+    """
+    layer = answer(first.shape[1], eps, momentum)
+    if layer is None:
+        return None
+    layer.gamma, layer.beta = gamma, beta
+    (y, cache), (_, second_cache) = (_pair(layer, x) for x in (first, second))
+    _switch(layer, False)
+    y_other, other_cache = _pair(layer, other)
+    _switch(layer, True)
+    dx_other = layer.backward(dy_other, other_cache)
+    if dx_other is None or dx_other is ...:
+        raise NotImplementedError
+    kept = copy.deepcopy(dx_other)
+    after_one = _gradients(layer)
+    _switch(layer, False)
+    dx = copy.deepcopy(layer.backward(dy, cache))
+    _switch(layer, True)
+    dx_second = layer.backward(dy_second, second_cache)
+    return y, y_other, kept, *after_one, dx, dx_second, *_gradients(layer)
+
+
+def _pair(layer, x):
+    out = layer.forward(x)
+    if out is None or out is ...:
+        raise NotImplementedError
+    if not isinstance(out, tuple | list) or len(out) != 2:
+        raise WrongForm("forward returns one value; return two, y and the cache.")
+    return copy.deepcopy(out[0]), out[1]
+
+
+def _gradients(layer):
+    if hasattr(layer, "grads"):  # the layers of bncourse.nn
+        return layer.grads["gamma"], layer.grads["beta"]
+    if not (hasattr(layer, "dgamma") and hasattr(layer, "dbeta")):
+        raise WrongForm("after backward the layer has no dgamma, or no dbeta.")
+    # A layer that has added nothing may hold the number 0 for all its features.
+    return copy.deepcopy((layer.dgamma + 0 * layer.gamma, layer.dbeta + 0 * layer.gamma))
+
+
+def _ways(rng):
+    """A case with round numbers, and two at random."""
+    x = np.array([[0.0, 2.0], [4.0, 6.0]]), np.array([[1.0, 3.0], [5.0, -1.0]])
+    other = np.array([[1.0, 0.0], [2.0, 3.0]])
+    dys = [np.array(dy, float) for dy in ([[1, 0], [3, 2]], [[2, 1], [0, 1]], [[1, 1], [1, 0]])]
+    cases = [(*x, other, *dys, np.array([2.0, -4.0]), np.array([1.0, 0.0]), 12.0, 0.25)]
+    for _ in range(2):
+        m, d, unit = rng.integers(5, 12), rng.integers(3, 7), rng.uniform(0.7, 2)
+        x = [unit * columns(rng, m, d) for _ in range(3)]
+        dys = rng.normal(rng.normal(1, 1, (3, 1, d)), 1, (3, m, d))
+        eps, momentum = rng.uniform(0.3, 2), rng.uniform(0.2, 0.4)
+        cases.append((*x, *dys, scales(rng, d), rng.normal(0, 1, d), eps, momentum))
+    return cases
+
+
+def _hostile_ways(rng, eps):
+    x = [far_from_zero(rng, eps) for _ in range(3)]
+    dys = rng.normal(1, 1, (3, *x[0].shape))
+    d = x[0].shape[1]
+    return [(*x, *dys, scales(rng, d), rng.normal(0, 1, d), 1e-5, 0.5)]
+
+
+def _describe_ways(case, got, want):
+    """Whether the way forward is wrong already; else the path that is, in training."""
+    right = [np.allclose(g, w, 1e-4, 1e-6) for g, w in zip(got, want, strict=True)]
+    if not (right[0] and right[1]):
+        return ["The way forward is not right yet. The exercise `layer` says more about it."]
+    if not right[5]:
+        x, dy, gamma, eps = case[0], case[3], case[6], case[8]
+        return paths.first_deviation(got[5], dy, x, gamma, eps)
+    return []
+
+
+trainable_layer = Exercise(
+    name="trainable_layer",
+    chapter=CHAPTER,
+    question="The layer with its way back, as a class: BatchNorm(num_features, eps, momentum) as "
+    "in the exercise `layer`, but forward(x) -> (y, cache), and backward(dy, cache) -> dx, which "
+    "adds the gradients of gamma and beta to the attributes dgamma and dbeta (zeros at first). "
+    "The cache is whatever you like. There may be several passes forward, in either mode, before "
+    "the first one back, and the way back may meet them in any order.",
+    reference=layers_both_ways.BatchNorm,
+    use=_two_ways,
+    inputs=_ways,
+    outputs=(
+        "y in training",
+        "y in evaluation",
+        "dx in evaluation",
+        "dgamma after evaluation",
+        "dbeta after evaluation",
+        "dx of the first batch",
+        "dx of the second batch",
+        "dgamma in the end",
+        "dbeta in the end",
+    ),
+    hostile=_hostile_ways,
+    fragile=ONE_PASS,
+    describe=_describe_ways,
+    mistakes=layers_both_ways.MISTAKES,
+    hints=(
+        "forward returns y and a tuple of what backward will need: x_hat, s, and its mode.",
+        "dgamma and dbeta are sums over the batch, and are added to what is there, in both modes.",
+        "In training dx = gamma / s * (dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0)); in "
+        "evaluation dx = gamma / s * dy.",
+    ),
+    praise="What would go wrong if your cache held self.running_mean, and the update were made in "
+    "place?",
+)
+
+
+bias_left = Quantity(
+    name="bias_left",
+    chapter=CHAPTER,
+    question="A bias in front of a batch norm starts at 4. Plain SGD, rate 0.1, weight decay "
+    "0.01: b <- b - 0.1 * (db + 0.01 * b), in exact arithmetic. What is b after 1000 steps?",
+    answer=4 * 0.999**1000,
+    absolute=1e-5,
+    mistakes=(
+        Mistake(
+            "it stays where it is",
+            4.0,
+            "Its gradient is zero, but weight decay acts without the gradient.",
+        ),
+        Mistake(
+            "the rate is forgotten",
+            4 * 0.99**1000,
+            "Plain weight decay goes through the step like a gradient: each step takes away 0.1 "
+            "times 0.01 of it.",
+        ),
+        Mistake(
+            "the first step is taken a thousand times",
+            0.0,
+            "A thousandth of what is left each time, not of the 4.",
+        ),
+        Mistake(
+            "the start is forgotten",
+            0.999**1000,
+            "That is the share which is left. The bias starts at 4.",
+        ),
+        Mistake(
+            "that is what is gone",
+            4 * (1 - 0.999**1000),
+            "What is left is the other part of the 4.",
+        ),
+        Mistake(
+            "it grows",
+            4 * 1.001**1000,
+            "Two minus signs: b <- b - 0.1 * (0 + 0.01 * b). It decays.",
+        ),
+        Mistake(
+            "each step takes away two thousandths",
+            4 * 0.998**1000,
+            "There is no 2 from the square here: the step takes away 0.1 times 0.01 of b.",
+        ),
+    ),
+    hints=(
+        "What is db, by the theorem on the useless bias?",
+        "What is left is b <- b - 0.1 * 0.01 * b.",
+    ),
+    working="db is 0, so each step leaves 0.999 of the bias: 4 * 0.999**1000 = 1.4708. The weight "
+    "decay has taken away most of it, and no output has noticed.",
 )

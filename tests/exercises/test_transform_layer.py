@@ -5,7 +5,7 @@ import pytest
 
 from bncourse import nn
 from bncourse.exercises import transform_layer
-from bncourse.exercises.transform_layer import layer, running_statistics
+from bncourse.exercises.transform_layer import layer, running_statistics, trainable_layer
 
 SEEDS = range(10)
 
@@ -574,3 +574,214 @@ def test_the_reference_is_a_class_that_can_be_copied():
     namespace = {"np": np}
     exec(str(layer.solution()), namespace)
     assert layer.check(namespace["BatchNorm"]).outcome == "right"
+
+
+class BothWays(Plain):
+    """``Plain`` with a way back; what the variants below change is in methods of their own."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, momentum)
+        self.dgamma, self.dbeta = 0.0, 0.0
+
+    def forward(self, x):
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            mean, var = x.mean(0), x.var(0)
+        y = super().forward(x)
+        return y, ((x - mean) / np.sqrt(var + self.eps), 1 / np.sqrt(var + self.eps), self.training)
+
+    def backward(self, dy, cache):
+        x_hat, inv_std, by_batch = cache
+        dgamma, dbeta = (dy * x_hat).sum(0), dy.sum(0)
+        self.dgamma, self.dbeta = self.dgamma + dgamma, self.dbeta + dbeta
+        if not by_batch:
+            return dy * self.gamma * inv_std
+        return self.gamma * inv_std * (dy - dbeta / len(dy) - x_hat * dgamma / len(dy))
+
+
+class ByTheGraph(BothWays):
+    """The cache is ``None`` in evaluation, and the gradient is that of the graph."""
+
+    def forward(self, x):
+        y, cache = super().forward(x)
+        if self.training:
+            return y, (x, None)
+        return y, (x, (self.running_mean, self.running_var))
+
+    def backward(self, dy, cache):
+        x, running = cache
+        mean, var = running or (x.mean(0), x.var(0))
+        d, s = x - mean, np.sqrt(var + self.eps)
+        self.dgamma, self.dbeta = self.dgamma + (dy * d / s).sum(0), self.dbeta + dy.sum(0)
+        dd = self.gamma * dy / s
+        if running:
+            return dd
+        dvar = -(self.gamma * dy * d).sum(0) / (2 * s**3)
+        dd = dd + 2 * d * dvar / len(x)
+        return dd - dd.mean(0)
+
+
+class OneFeatureAtATime(BothWays):
+    def backward(self, dy, cache):
+        x_hat, inv_std, by_batch = cache
+        m, features = dy.shape
+        dx, dgamma, dbeta = np.empty((m, features)), np.empty(features), np.empty(features)
+        for k in range(features):
+            dgamma[k] = sum(dy[i, k] * x_hat[i, k] for i in range(m))
+            dbeta[k] = sum(dy[i, k] for i in range(m))
+            for i in range(m):
+                pull = (dbeta[k] + x_hat[i, k] * dgamma[k]) / m if by_batch else 0
+                dx[i, k] = self.gamma[k] * inv_std[k] * (dy[i, k] - pull)
+        self.dgamma, self.dbeta = self.dgamma + dgamma, self.dbeta + dbeta
+        return dx
+
+
+class KeepsAClosure(BothWays):
+    """The cache is a function."""
+
+    def forward(self, x):
+        y, (x_hat, inv_std, by_batch) = super().forward(x)
+
+        def back(dy):
+            self.dgamma = self.dgamma + np.einsum("ij,ij->j", dy, x_hat)
+            self.dbeta = self.dbeta + np.einsum("ij->j", dy)
+            if not by_batch:
+                return self.gamma * inv_std * dy
+            basis = np.stack([np.ones_like(x_hat), x_hat])
+            heights = np.einsum("kij,ij->kj", basis, dy) / len(dy)
+            return self.gamma * inv_std * (dy - np.einsum("kij,kj->ij", basis, heights))
+
+        return y, back
+
+    def backward(self, dy, cache):
+        return cache(dy)
+
+
+class AddsInPlaceInFloat32(BothWays):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, np.float32(eps), np.float32(momentum))
+        self.dgamma, self.dbeta = np.zeros((2, num_features), "float32")
+
+    def forward(self, x):
+        y, cache = super().forward(x.astype("float32"))
+        return y.astype("float32"), [*cache]
+
+    def backward(self, dy, cache):
+        x_hat, inv_std, by_batch = cache
+        dy = dy.astype("float32")
+        self.dgamma += (dy * x_hat).sum(0).astype("float32")
+        self.dbeta += dy.sum(0)
+        if by_batch:
+            dy = dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0)
+        return (self.gamma * inv_std * dy).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        BothWays,
+        ByTheGraph,
+        OneFeatureAtATime,
+        KeepsAClosure,
+        AddsInPlaceInFloat32,
+        lambda *a: nn.BatchNorm(*a, dtype="float64"),
+    ],
+)
+def test_both_ways_take_any_style(answer):
+    for seed in SEEDS:
+        report = trainable_layer.check(answer, seed)
+        assert report.outcome == "right", report
+
+
+class HiddenState(BothWays):
+    def forward(self, x):
+        y, self.cache = super().forward(x)
+        return y, None
+
+    def backward(self, dy, cache):
+        return super().backward(dy, self.cache)
+
+
+class AsksNow(BothWays):
+    def backward(self, dy, cache):
+        return super().backward(dy, (*cache[:2], self.training))
+
+
+class Overwrites(BothWays):
+    def backward(self, dy, cache):
+        self.dgamma = self.dbeta = 0
+        return super().backward(dy, cache)
+
+
+class LearnsInTrainingOnly(BothWays):
+    def backward(self, dy, cache):
+        before = self.dgamma, self.dbeta
+        dx = super().backward(dy, cache)
+        if not cache[2]:
+            self.dgamma, self.dbeta = before
+        return dx
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        (HiddenState, "the last forward pass is used, whatever the cache"),
+        (AsksNow, "backward asks for the mode that the layer is in now"),
+        (Overwrites, "the gradients of gamma and beta are replaced"),
+        (LearnsInTrainingOnly, "gamma and beta get no gradient in evaluation"),
+    ],
+)
+def test_both_ways_name_what_is_written(answer, name):
+    for seed in SEEDS:
+        assert trainable_layer.check(answer, seed).mistakes == (name,)
+
+
+class WithoutCache(BothWays):
+    def forward(self, x):
+        return super().forward(x)[0]
+
+
+class WithoutGradients(Plain):
+    def forward(self, x):
+        return super().forward(x), None
+
+    def backward(self, dy, cache):
+        return dy
+
+
+class HalfAStub(Plain):
+    def forward(self, x):
+        return super().forward(x), None
+
+    def backward(self, dy, cache): ...
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (WithoutCache, "return two, y and the cache"),
+        (WithoutGradients, "has no dgamma, or no dbeta"),
+        (HalfAStub, "Not attempted yet"),
+    ],
+)
+def test_what_has_not_the_form_of_a_layer_is_told_so(answer, words):
+    assert words in trainable_layer.check(answer).message
+
+
+def test_an_unknown_mistake_is_looked_for_in_the_way_forward_first():
+    class Shifted(BothWays):
+        def forward(self, x):
+            y, cache = super().forward(x)
+            return y + 0.1, cache
+
+    assert "The way forward is not right yet" in trainable_layer.check(Shifted).message
+
+
+def test_an_unknown_mistake_on_the_way_back_is_read_off():
+    class Half(BothWays):
+        def backward(self, dy, cache):
+            dx = super().backward(dy, cache)
+            return 0.7 * dx if cache[2] else dx
+
+    message = trainable_layer.check(Half).message
+    assert "dx of the first batch, dx of the second batch: wrong" in message
