@@ -24,9 +24,9 @@ from bncourse.exercises.transform_backward import (
 from bncourse.exercises.transform_convolution import (
     effective_values,
     fold_before,
+    kernel_gradient,
     parameter_gradients,
     values_per_map,
-    windows,
 )
 from bncourse.exercises.transform_forward import (
     forward,
@@ -34,6 +34,13 @@ from bncourse.exercises.transform_forward import (
     forward_images,
     identity,
     room,
+)
+from bncourse.exercises.transform_geometry import (
+    double_backward,
+    jacobian,
+    kept_by_hand,
+    leaking_spread,
+    longer_by_hand,
 )
 from bncourse.exercises.transform_gradient_check import (
     best_step,
@@ -43,9 +50,11 @@ from bncourse.exercises.transform_gradient_check import (
     read_paths,
 )
 from bncourse.exercises.transform_inference import (
+    averaged_batches,
     fold,
     population,
     start_left,
+    without_start,
 )
 from bncourse.exercises.transform_layer import (
     bias_left,
@@ -139,6 +148,12 @@ EXERCISES = (
     numerical_gradient,
     gradient_checker,
     read_paths,
+    # transform/geometry
+    kept_by_hand,
+    jacobian,
+    leaking_spread,
+    longer_by_hand,
+    double_backward,
     # transform/layer
     keras_momentum,
     bias_left,
@@ -147,13 +162,15 @@ EXERCISES = (
     trainable_layer,
     # transform/inference
     start_left,
+    averaged_batches,
+    without_start,
     population,
     fold,
     # transform/convolution
     values_per_map,
     effective_values,
-    windows,
     parameter_gradients,
+    kernel_gradient,
     fold_before,
 )
 
@@ -163,6 +180,7 @@ __all__ = [
     "Mistake",
     "Quantity",
     "Report",
+    "averaged_batches",
     "backward",
     "backward_by_hand",
     "backward_inference",
@@ -173,6 +191,7 @@ __all__ = [
     "centering",
     "conditioning",
     "distribution_shift",
+    "double_backward",
     "effective_values",
     "excess_loss",
     "fifty_layers",
@@ -186,11 +205,16 @@ __all__ = [
     "identity",
     "initial_weights",
     "inverse_root",
+    "jacobian",
+    "kept_by_hand",
     "keras_momentum",
+    "kernel_gradient",
     "layer",
     "layer_sizes",
+    "leaking_spread",
     "leaky_weights",
     "logit_gradient",
+    "longer_by_hand",
     "marching_bias",
     "neutral_spread",
     "noise_floor",
@@ -214,6 +238,6 @@ __all__ = [
     "trainable_layer",
     "untrained_loss",
     "values_per_map",
-    "windows",
+    "without_start",
     "zca",
 ]

@@ -5,7 +5,13 @@ import pytest
 
 from bncourse import functional as F
 from bncourse import nn
-from bncourse.exercises.transform_convolution import parameter_gradients, values_per_map
+from bncourse.exercises.transform_convolution import (
+    effective_values,
+    fold_before,
+    kernel_gradient,
+    parameter_gradients,
+    values_per_map,
+)
 
 SEEDS = range(20)
 
@@ -167,3 +173,180 @@ def test_values_per_map_as_one_writes_them(value):
 def test_a_count_is_exact():
     assert values_per_map.check(25088).passed
     assert not values_per_map.check(25000).passed
+
+
+def test_the_count_of_independent_values_is_that_of_a_simulation():
+    rng = np.random.default_rng(0)
+    shared, own = rng.normal(0, 1, (20_000, 32, 1)), rng.normal(0, 1, (20_000, 32, 16))
+    x = 0.2**0.5 * shared + 0.8**0.5 * own  # correlation 0.2 within an image
+    found = x.var() / x.mean(axis=(1, 2)).var()
+    assert abs(found / effective_values.answer - 1) < 0.03
+
+
+def kernel_by_loops(x, dy):
+    (_, c, height, _), (n, o, p, q) = x.shape, dy.shape
+    k = height - p + 1
+    dw = np.zeros((o, c, k, k))
+    for image in range(n):
+        for row in range(p):
+            for column in range(q):
+                window = x[image, :, row : row + k, column : column + k]
+                for out in range(o):
+                    dw[out] += dy[image, out, row, column] * window
+    return dw
+
+
+def kernel_by_shifts(x, dy):
+    p, q = dy.shape[2:]
+    k = x.shape[2] - p + 1
+    dw = np.empty((dy.shape[1], x.shape[1], k, k))
+    for i in range(k):
+        for j in range(k):
+            dw[:, :, i, j] = np.einsum("nopq,ncpq->oc", dy, x[:, :, i : i + p, j : j + q])
+    return dw
+
+
+def kernel_by_einsum(x, dy):
+    k = x.shape[2] - dy.shape[2] + 1
+    views = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3))
+    return np.einsum("ncpqij,nopq->ocij", views, dy)
+
+
+def kernel_by_sliding_dy(x, dy):
+    """dy for weights, images for channels."""
+    dw, _ = F.conv_forward(np.moveaxis(x, 0, 1), np.moveaxis(dy, 0, 1))
+    return np.moveaxis(dw, 0, 1)
+
+
+def kernel_by_the_package(x, dy):
+    k = x.shape[2] - dy.shape[2] + 1
+    w = np.zeros((dy.shape[1], x.shape[1], k, k), x.dtype)
+    return F.conv_backward(dy, F.conv_forward(x, w)[1])[1]
+
+
+def kernel_in_float32(x, dy):
+    return kernel_by_einsum(x.astype("float32"), dy.astype("float32"))
+
+
+def kernel_with_tensordot(x, dy):
+    k = x.shape[2] - dy.shape[2] + 1
+    views = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3))
+    return np.tensordot(dy, views, axes=((0, 2, 3), (0, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        kernel_by_loops,
+        kernel_by_shifts,
+        kernel_by_einsum,
+        kernel_by_sliding_dy,
+        kernel_by_the_package,
+        kernel_in_float32,
+        kernel_with_tensordot,
+    ],
+)
+def test_the_gradient_of_a_kernel_takes_any_style(answer):
+    for seed in SEEDS:
+        report = kernel_gradient.check(answer, seed)
+        assert report.outcome == "right", report
+
+
+def test_a_factor_of_the_kernels_gradient_is_read_off():
+    report = kernel_gradient.check(lambda x, dy: 3 * kernel_by_einsum(x, dy))
+    assert report.outcome == "unknown mistake"
+    assert "dw is 3 times the right one" in report.message
+    report = kernel_gradient.check(lambda x, dy: kernel_by_einsum(x, dy + 1))
+    assert report.outcome == "unknown mistake"
+    assert "Read off" not in report.message
+
+
+def fold_by_loops(w, b, gamma, beta, mean, var, eps):
+    new_w, new_b, pad = np.zeros(w.shape), [], []
+    for o in range(w.shape[0]):
+        total = b[o]
+        for c in range(w.shape[1]):
+            s = (var[c] + eps) ** 0.5
+            new_w[o, c] = w[o, c] * gamma[c] / s
+            total += w[o, c].sum() * (beta[c] - gamma[c] * mean[c] / s)
+        new_b.append(total)
+    for c in range(w.shape[1]):
+        pad.append(mean[c] - beta[c] * (var[c] + eps) ** 0.5 / gamma[c])
+    return new_w, new_b, pad
+
+
+def fold_by_einsum(w, b, gamma, beta, mean, var, eps):
+    scale = gamma * (var + eps) ** -0.5
+    shift = beta - scale * mean
+    return (
+        np.einsum("ocij,c->ocij", w, scale),
+        b + np.einsum("ocij,c->o", w, shift),
+        mean - beta / scale,
+    )
+
+
+def fold_in_float32(*arguments):
+    *arrays, eps = arguments
+    return fold_by_einsum(*(a.astype("float32") for a in arrays), np.float32(eps))
+
+
+def fold_by_matrices(w, b, gamma, beta, mean, var, eps):
+    scale = gamma / np.sqrt(var + eps)
+    rows = np.repeat(scale, w[0, 0].size)
+    flat = w.reshape(len(w), -1)
+    new = (flat * rows).reshape(w.shape)
+    # What a window full of the mean gives: beta in each place of it.
+    window = np.repeat(beta, w[0, 0].size)
+    at_mean = b + flat @ window
+    return (
+        new,
+        at_mean - new.reshape(len(w), -1) @ np.repeat(mean, w[0, 0].size),
+        mean - beta / scale,
+    )
+
+
+def fold_by_trying(w, b, gamma, beta, mean, var, eps):
+    """Send zeros and unit vectors through both layers, and read off what comes out."""
+
+    def both(window):
+        y, _ = F.batch_norm_inference_forward(window, gamma, beta, mean, var, eps)
+        return F.conv_forward(y, w, b)[0][0, :, 0, 0]
+
+    zero = np.zeros((1, *w.shape[1:]))
+    new_b, new_w = both(zero), np.empty(w.shape)
+    for place in np.ndindex(w.shape[1:]):
+        unit = zero.copy()
+        unit[(0, *place)] = 1
+        new_w[(slice(None), *place)] = both(unit) - new_b
+    return new_w, new_b, mean - beta * np.sqrt(var + eps) / gamma
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [fold_by_loops, fold_by_einsum, fold_in_float32, fold_by_matrices, fold_by_trying],
+)
+def test_fold_before_takes_any_style(answer):
+    for seed in SEEDS:
+        report = fold_before.check(answer, seed)
+        assert report.outcome == "right", report
+
+
+def test_a_framed_convolution_does_the_work_of_both():
+    rng = np.random.default_rng(0)
+    x, w, b = rng.normal(2, 1, (2, 3, 5, 5)), rng.normal(0, 1, (4, 3, 3, 3)), rng.normal(0, 1, 4)
+    of_norm = rng.normal(1, 1, 3), rng.normal(0, 1, 3), rng.normal(2, 1, 3), rng.uniform(1, 2, 3)
+    normal, _ = F.batch_norm_inference_forward(x, *of_norm, 1e-5)
+    wanted, _ = F.conv_forward(normal, w, b, padding=1)
+    new_w, new_b, pad = fold_before.reference(w, b, *of_norm, 1e-5)
+    framed = np.broadcast_to(pad[:, None, None], (2, 3, 7, 7)).copy()
+    framed[:, :, 1:-1, 1:-1] = x
+    np.testing.assert_allclose(F.conv_forward(framed, new_w, new_b)[0], wanted, rtol=1e-9)
+
+
+def test_folding_ahead_as_one_folds_behind_is_named():
+    def behind(w, b, gamma, beta, mean, var, eps):
+        scale = gamma / np.sqrt(var + eps)
+        return w * scale[:, None, None, None], (b - mean) * scale + beta, np.zeros_like(mean)
+
+    report = fold_before.check(behind)
+    assert not report.passed
