@@ -5,7 +5,13 @@ import pytest
 
 from bncourse import functional as F
 from bncourse import nn
-from bncourse.exercises.transform_inference import fold, population, start_left
+from bncourse.exercises.transform_inference import (
+    averaged_batches,
+    fold,
+    population,
+    start_left,
+    without_start,
+)
 from bncourse.moments import Moments
 
 SEEDS = range(20)
@@ -140,6 +146,38 @@ def by_precise(batches):
             lambda b: (b.sum(1).mean(0), unbiased_at_once(b)[1]),
             {"a sum stands for the mean over the examples"},
         ),
+        (
+            lambda b: (b.mean(0).mean(0), b.shape[1] / (b.shape[1] - 1) * b.var(0).mean(0)),
+            {"the variance runs along the batches, axis 0"},
+        ),
+        (
+            lambda b: (b.mean((0, 1)), b.var(0).mean(0)),
+            {"the variance runs along the batches, axis 0", "m / (m - 1) is missing"},
+        ),
+        (
+            lambda b: (b.mean((0, 1)), b.var(0, ddof=1).mean(0)),
+            {"batches and examples are taken for each other"},
+        ),
+        (
+            lambda b: (b.mean((0, 1)), b.shape[2] / (b.shape[2] - 1) * b.var(1).mean(0)),
+            {"m / (m - 1) counts the features"},
+        ),
+        (
+            lambda b: (b.mean((0, 1)), b.var((0, 1)) * b.shape[1] / (b.shape[1] - 1)),
+            {"all examples are pooled, with m / (m - 1)"},
+        ),
+        (
+            lambda b: (b.mean((0, 1)), b.std(1).mean(0)),
+            {"standard deviations are averaged, and not squared", "m / (m - 1) is missing"},
+        ),
+        (
+            lambda b: (b.mean((0, 1)), b.std(1, ddof=1).mean(0)),
+            {"unbiased standard deviations are averaged, and not squared"},
+        ),
+        (
+            lambda b: (b.mean((0, 1)), ((b - b.mean(1, keepdims=True)) ** 2).sum(1).mean(0)),
+            {"a sum of squares stands for the variance"},
+        ),
     ],
 )
 def test_population_names_a_formula_gone_wrong(answer, names):
@@ -269,6 +307,35 @@ def changed(**new):
             {"b is as it was"},
         ),
         (
+            lambda w, b, g, beta, mean, var, eps: (w * g / np.sqrt(var + eps), beta),
+            {"the old b is forgotten", "the mean is missing"},
+        ),
+        (
+            lambda w, b, g, beta, mean, var, eps: (w * g / np.sqrt(var + eps), b - mean),
+            {"neither b nor the mean is scaled", "beta is missing"},
+        ),
+        (
+            lambda w, b, g, beta, mean, var, eps: (
+                w * g / np.sqrt(var + eps),
+                g * ((b - mean) / np.sqrt(var + eps) + beta),
+            ),
+            {"beta is multiplied by gamma"},
+        ),
+        (
+            lambda w, b, g, beta, mean, var, eps: (
+                g * (w - mean) / np.sqrt(var + eps) + beta,
+                g * (b - mean) / np.sqrt(var + eps) + beta,
+            ),
+            {"w is normalized as if it were an input"},
+        ),
+        (
+            lambda w, b, g, beta, mean, var, eps: (
+                w * g / (np.sqrt(var) + eps),
+                (b - mean) * g / (np.sqrt(var) + eps),
+            ),
+            {"eps is added outside the root", "beta is missing"},
+        ),
+        (
             lambda w, b, g, beta, mean, var, eps: (
                 w * g / (np.sqrt(var) + eps),
                 (b - mean) * g / (np.sqrt(var) + eps) + beta,
@@ -324,3 +391,111 @@ def test_start_left_in_words():
     assert start_left.check(0.35).passed
     assert start_left.check(0.3487).passed
     assert start_left.check(0.1**10).mistakes == ("nothing is left",)
+
+
+def test_averaged_batches_in_words():
+    assert averaged_batches.check(199).passed
+    assert averaged_batches.check((2 - 0.01) / 0.01).passed
+    assert averaged_batches.check(200).mistakes == ("that is 2 / momentum",)
+    assert averaged_batches.check(100).mistakes == ("that is 1 / momentum",)
+
+
+def by_weights_that_add_up(running_mean, running_var, momentum, n):
+    weights = momentum * (1 - momentum) ** np.arange(n)
+    total = weights.sum()
+    return running_mean / total, (running_var - 1) / total + 1
+
+
+def one_batch_at_a_time(running_mean, running_var, momentum, n):
+    left = 1.0
+    for _ in range(n):
+        left -= momentum * left
+    mean = np.array([value / (1 - left) for value in running_mean])
+    return mean, np.array([(value - left) / (1 - left) for value in running_var])
+
+
+def solved_as_an_equation(running_mean, running_var, momentum, n):
+    """What would have to come in n times for this to come out?"""
+    a = 1 - (1 - momentum) ** n
+    matrix = np.diag(np.full(len(running_mean), a))
+    solve = np.linalg.solve
+    return solve(matrix, running_mean), solve(matrix, running_var - (1 - a))
+
+
+def with_logarithms(running_mean, running_var, momentum, n):
+    kept = -np.expm1(n * np.log1p(-momentum))
+    return running_mean / kept, 1 - (1 - running_var) / kept
+
+
+def without_start_in_float32(running_mean, running_var, momentum, n):
+    left = np.float32((1 - momentum) ** n)
+    mean, var = running_mean.astype("float32"), running_var.astype("float32")
+    return mean / (1 - left), (var - left) / (1 - left)
+
+
+def by_two_layers(running_mean, running_var, momentum, n):
+    """A layer that sees zeros has the same share of its start, and nothing else."""
+    norm = nn.BatchNorm(1, momentum=momentum, dtype="float64")
+    for _ in range(n):
+        norm.forward(np.zeros((2, 1)))
+    (left,) = norm.running_var
+    return [running_mean / (1 - left), (running_var - left) / (1 - left)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        by_weights_that_add_up,
+        one_batch_at_a_time,
+        solved_as_an_equation,
+        with_logarithms,
+        without_start_in_float32,
+        by_two_layers,
+    ],
+)
+def test_without_start_takes_any_style(answer):
+    for seed in SEEDS:
+        report = without_start.check(answer, seed)
+        assert report.outcome == "right", report
+
+
+@pytest.mark.parametrize(
+    ("answer", "names"),
+    [
+        (
+            lambda mean, var, a, n: (mean / (1 - (1 - a) ** n), var / (1 - (1 - a) ** n)),
+            {"the variance is taken to start at 0"},
+        ),
+        (
+            lambda mean, var, a, n: (mean / (1 - a**n), (var - a**n) / (1 - a**n)),
+            {"the momentum is turned round"},
+        ),
+        (
+            lambda mean, var, a, n: (mean / (1 - a**n), var / (1 - a**n)),
+            {"the momentum is turned round", "the variance is taken to start at 0"},
+        ),
+        (
+            lambda mean, var, a, n: (mean, (var - (1 - a) ** n) / (1 - (1 - a) ** n)),
+            {"the mean is as it was"},
+        ),
+        (
+            lambda mean, var, a, n: (mean / (1 - (1 - a) ** n), var),
+            {"the variance is as it was"},
+        ),
+        (
+            lambda mean, var, a, n: (mean / (n * a), (var - 1 + n * a) / (n * a)),
+            {"each batch takes the same share of the start"},
+        ),
+    ],
+)
+def test_without_start_names_a_formula_gone_wrong(answer, names):
+    for seed in SEEDS:
+        report = without_start.check(answer, seed)
+        assert report.outcome == "known mistake", report
+        assert set(report.mistakes) == names, report
+
+
+def test_without_start_tells_the_share_of_the_start():
+    report = without_start.check(lambda mean, var, a, n: (2 * mean, 3 * var))
+    assert report.outcome == "unknown mistake"
+    assert "of the start is left" in report.message
