@@ -10,7 +10,7 @@ import numpy as np
 from bncourse import checks, nn
 from bncourse.data import digits, mnist
 from bncourse.experiments.experiment import Experiment
-from bncourse.optim import SGD
+from bncourse.optim import SGD, schedules
 from bncourse.training import accuracy, fit
 
 DATA = {"digits": digits, "mnist": mnist}
@@ -75,10 +75,13 @@ def worth(maps):
 def run(config, seed):
     """Train one network by plain SGD on batches of 100, then move its test images.
 
+    The learning rate falls to zero along a cosine: at a steady one the last steps decide.
+
     Parameters
     ----------
     config : dict
-        ``data`` (``"digits"`` or ``"mnist"``), ``norm`` as in :func:`network`, ``lr``, ``steps``.
+        ``data`` (``"digits"`` or ``"mnist"``), ``norm`` as in :func:`network`, ``lr``
+        at the start, ``steps``.
     seed : int
         Of weights and order.
 
@@ -95,7 +98,7 @@ def run(config, seed):
     steps = config["steps"]
     rows = fit(
         net,
-        SGD(net, config["lr"]),
+        SGD(net, schedules.cosine(config["lr"], steps)),
         data.x_train,
         data.y_train,
         steps,
