@@ -183,10 +183,11 @@ class BatchNorm(RunningStatistics):
         return self
 
     def _check_channels(self, x):
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        one = isinstance(self.axis, int)
+        axes = (self.axis,) if one else self.axis
         if not all(-x.ndim <= a < x.ndim for a in axes) or x.ndim < 2:
             return  # the function says so
-        shape = tuple(x.shape[a] for a in _axes(self.axis, x.ndim))
+        shape = (x.shape[self.axis],) if one else tuple(x.shape[a] for a in _axes(axes, x.ndim))
         if self.num_features is None:
             self._make(shape if isinstance(self.axis, tuple) else shape[0])
             self._follow(x)

@@ -116,9 +116,9 @@ class RunningStatistics(Module):
             weight = 1 / xp.clip(batches - xp.astype(skipped, mean.dtype), 1)
 
         def blend(old, new):
-            wide = xp.astype(old, new.dtype, copy=False)
+            wide = arrays.cast(old, new.dtype)
             moved = _between(wide, new, weight)
-            return xp.astype(moved if keep is None else xp.where(keep, moved, wide), old.dtype)
+            return arrays.cast(moved if keep is None else xp.where(keep, moved, wide), old.dtype)
 
         running = blend(self.running_mean, mean), blend(self.running_var, var)
         self.running_mean, self.running_var = running
