@@ -60,10 +60,12 @@ class Moments(NamedTuple):
 
     @classmethod
     def centered(cls, x, axis=0, keepdims=False, mask=None):
-        """Moments of ``x``, and the deviations ``x - mean`` in the accumulation precision.
+        """Moments of ``x``, the deviations ``x - mean``, and what the mean lacks.
 
-        Who normalizes needs both, and the deviations are more precise than subtracting
-        ``mean`` afterwards: the rounding error of the mean itself is taken out of them.
+        Who normalizes needs the deviations, in the accumulation precision. They are more
+        precise than subtracting ``mean`` afterwards: the rounding error of the mean itself,
+        the third value, is taken out of them. It is ``None`` where the accumulation precision
+        is wider than that of ``x``, so that nothing is lacking.
         ``axis``, ``keepdims`` and errors are those of :meth:`of`; the deviations are in the shape
         of ``x``.
 
@@ -83,11 +85,12 @@ class Moments(NamedTuple):
             return values if mask is None else xp.where(mask, values, xp.zeros_like(values))
 
         mean = xp.sum(chosen(wide), axis=axes, keepdims=True) / max(count, 1)
-        d = chosen(wide - mean)
+        d, rest = chosen(wide - mean), None
         if wide.dtype == x.dtype:
             # No wider type to hide the rounding of the sum: measure it, and take it out.
             slip = xp.sum(d, axis=axes, keepdims=True) / max(count, 1)
-            mean, d = mean + slip, chosen(d - slip)
+            mean, guess, d = mean + slip, mean, chosen(d - slip)
+            rest = slip - (mean - guess)
         square = d * d
         m2 = xp.sum(square, axis=axes, keepdims=True)
         if wide.dtype == x.dtype:  # the same for this sum, unless it has overflowed
@@ -95,7 +98,7 @@ class Moments(NamedTuple):
             m2 = m2 + xp.sum(chosen(square - var), axis=axes, keepdims=True)
         if not keepdims:
             mean, m2 = xp.squeeze(mean, axis=axes), xp.squeeze(m2, axis=axes)
-        return cls(count, mean, m2), d
+        return cls(count, mean, m2), d, rest
 
     @classmethod
     def about_zero(cls, x, axis=0, keepdims=False):

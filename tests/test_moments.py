@@ -36,7 +36,7 @@ def test_moments_are_those_of_numpy(home, rng, shape, axis, keepdims):
 def test_deviations_are_more_precise_than_the_mean():
     """The mean of three values of 0.1 is not 0.1; its slip is taken out of the deviations."""
     x = np.full((3, 1), 0.1)
-    moments, d = Moments.centered(x)
+    moments, d, _ = Moments.centered(x)
     assert not d.any() and not moments.m2.any() and moments.mean[0] == 0.1
 
 

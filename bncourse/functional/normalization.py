@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bncourse import arrays, checks
-from bncourse.kernels import blocks
+from bncourse import arrays, checks, kernels
 from bncourse.moments import Moments
 
 
@@ -21,9 +20,8 @@ class NormCache(NamedTuple):
 
     Attributes
     ----------
-    x_hat : array
-        Normalized input, in the shape of ``x`` and its dtype, but at least float32: gradients
-        may be small differences of terms that hold it. 0 where masked.
+    x : array
+        The input itself, not a copy: leave it as it is until the backward pass.
     inv_std : array
         ``1 / sqrt(var + eps)``, shaped to broadcast against ``x``.
     gamma, beta : array or None
@@ -31,6 +29,8 @@ class NormCache(NamedTuple):
     moments : Moments
         Count, mean and m2 over the reduced axes; for batch norm one value a channel, which is
         what running statistics are fed.
+    rest : array or None
+        What the mean in ``moments`` lacks of the true one, where no wider dtype could hold it.
     axes : tuple of int
         The axes that were reduced.
     parameter_axes : tuple of int
@@ -39,20 +39,30 @@ class NormCache(NamedTuple):
         Which values took part, shaped to broadcast against ``x``.
     centered : bool
         Whether the mean was subtracted.
-    dtype : dtype
-        That of ``x``.
     """
 
-    x_hat: Any
+    x: Any
     inv_std: Any
     gamma: Any
     beta: Any
     moments: Moments
+    rest: Any
     axes: tuple
     parameter_axes: tuple
     mask: Any
     centered: bool
-    dtype: Any
+
+    @property
+    def dtype(self):
+        """That of ``x``."""
+        return self.x.dtype
+
+    @property
+    def x_hat(self):
+        """Normalized input, in the shape of ``x`` and its dtype, but at least float32; 0 where
+        masked. Worked out anew each time it is asked for."""
+        xp = arrays.namespace(x=self.x)
+        return arrays.cast(_normalized(self), xp.result_type(self.x.dtype, xp.float32))
 
 
 def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, centered=True):
@@ -67,29 +77,24 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
     per_parameter = tuple(x.shape[a] for a in parameter_axes)
     gamma = _parameter("gamma", gamma, x, per_parameter)
     beta = _parameter("beta", beta, x, per_parameter)
-    if centered and mask is None and parameter_axes == (1,) and blocks.supports(x, axes):
-        y, x_hat, inv_std, moments = blocks.forward(x, gamma, beta, eps)
-        inv_std = inv_std.reshape(-1, *[1] * (x.ndim - 2))[None]
-        return y, NormCache(
-            x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered, x.dtype
-        )
+    if centered and mask is None and _by_channel(x, axes, parameter_axes):
+        done = _fused_forward(x, gamma, beta, eps, axes, parameter_axes)
+        if done is not None:
+            return done
     if centered:
-        moments, d = Moments.centered(x, axes, keepdims=True, mask=mask)
+        moments, d, rest = Moments.centered(x, axes, keepdims=True, mask=mask)
     else:
         moments, d = Moments.about_zero(x, axes, keepdims=True)
+        rest = None
     inv_std = 1 / _std(moments, d, x.dtype, eps, axes)
     x_hat = d * inv_std
     y = scale_and_shift(x_hat, gamma, beta, parameter_axes)
     if mask is not None and beta is not None:
         y = xp.where(mask, y, xp.zeros_like(y))
-    # A copy where no parameter made y another array: the caller may change y in place.
-    y = xp.astype(y, x.dtype, copy=y is x_hat)
-    x_hat = arrays.cast(x_hat, xp.result_type(x.dtype, xp.float32))
     kept = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     moments = Moments(moments.count, xp.reshape(moments.mean, kept), xp.reshape(moments.m2, kept))
-    return y, NormCache(
-        x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered, x.dtype
-    )
+    cache = NormCache(x, inv_std, gamma, beta, moments, rest, axes, parameter_axes, mask, centered)
+    return arrays.cast(y, x.dtype), cache
 
 
 def normalize_backward(dy, cache):
@@ -102,14 +107,14 @@ def normalize_backward(dy, cache):
 
     the means taken over the reduced axes; the first one is left out if the norm does not center.
     """
-    x_hat, inv_std, gamma, beta, moments, axes, parameter_axes, mask, centered, dtype = cache
-    xp = arrays.check_upstream(dy, x_hat.shape, x_hat)
+    x, inv_std, gamma, beta, moments, _, axes, parameter_axes, mask, centered = cache
+    xp = arrays.check_upstream(dy, x.shape, x)
     wide = inv_std.dtype
-    if centered and mask is None and parameter_axes == (1,) and blocks.supports(x_hat, axes):
-        dx, sum_dy, sum_dy_x_hat = blocks.backward(dy, x_hat, inv_std.reshape(-1), gamma, dtype)
-        dgamma = None if gamma is None else sum_dy_x_hat.astype(gamma.dtype)
-        return dx, dgamma, None if beta is None else sum_dy.astype(beta.dtype)
-    dy, x_hat = arrays.cast(dy, wide), arrays.cast(x_hat, wide)
+    if centered and mask is None and _by_channel(x, axes, parameter_axes):
+        done = _fused_backward(dy, cache)
+        if done is not None:
+            return done
+    dy, x_hat = arrays.cast(dy, wide), _normalized(cache)
     if mask is not None:
         dy = xp.where(mask, dy, xp.zeros_like(dy))
     others = tuple(a for a in range(dy.ndim) if a not in parameter_axes)
@@ -123,7 +128,57 @@ def normalize_backward(dy, cache):
     dx = dx * inv_std
     if mask is not None:
         dx = xp.where(mask, dx, xp.zeros_like(dx))
-    return arrays.cast(dx, dtype), dgamma, dbeta
+    return arrays.cast(dx, x.dtype), dgamma, dbeta
+
+
+def _by_channel(x, axes, parameter_axes):
+    """Whether what is kept and what has parameters are the same axes, as in batch norm."""
+    return len(axes) + len(parameter_axes) == x.ndim and not set(axes).intersection(parameter_axes)
+
+
+def _fused_forward(x, gamma, beta, eps, axes, parameter_axes):
+    """As :func:`normalize_forward`, by a kernel; ``None`` if there is none for ``x``."""
+    kernel, shape = kernels.choose(x, axes)
+    done = kernel and kernel.forward(x, gamma, beta, eps, shape)
+    if done is None:
+        return None
+    y, mean, rest, m2, inv_std = done
+    if len(parameter_axes) > 1:
+        kept = [x.shape[a] for a in parameter_axes]
+        mean, m2 = mean.reshape(kept), m2.reshape(kept)
+    broadcast = [1 if a in axes else n for a, n in enumerate(x.shape)]
+    inv_std, rest = inv_std.reshape(broadcast), rest.reshape(broadcast)
+    moments = Moments(x.size // m2.size, mean, m2)
+    return y, NormCache(x, inv_std, gamma, beta, moments, rest, axes, parameter_axes, None, True)
+
+
+def _fused_backward(dy, cache):
+    """As :func:`normalize_backward`, by a kernel; ``None`` if there is none for ``x``."""
+    x, gamma, beta = cache.x, cache.gamma, cache.beta
+    kernel, shape = kernels.choose(x, cache.axes)
+    if kernel is None or dy.dtype != x.dtype:
+        return None
+    rest = cache.rest if cache.rest is not None else 0 * cache.inv_std
+    statistics = (a.reshape(-1) for a in (cache.moments.mean, rest, cache.inv_std))
+    dx, sum_dy, sum_dy_x_hat = kernel.backward(dy, x, *statistics, gamma, shape)
+    return (
+        dx,
+        None if gamma is None else arrays.cast(sum_dy_x_hat, gamma.dtype).reshape(gamma.shape),
+        None if beta is None else arrays.cast(sum_dy, beta.dtype).reshape(beta.shape),
+    )
+
+
+def _normalized(cache):
+    """``x_hat`` in the precision of the statistics."""
+    xp = arrays.namespace(x=cache.x)
+    d = arrays.cast(cache.x, cache.inv_std.dtype)
+    if cache.centered:
+        d = d - xp.reshape(cache.moments.mean, cache.inv_std.shape)
+    if cache.rest is not None:
+        d = d - cache.rest
+    if cache.mask is not None:
+        d = xp.where(cache.mask, d, xp.zeros_like(d))
+    return d * cache.inv_std
 
 
 def _std(moments, d, dtype, eps, axes):

@@ -1,5 +1,92 @@
 """The functions of :mod:`bncourse.functional` made fast: same mathematics, other memory traffic.
 
-A kernel says with ``supports`` what it takes; whatever it does not take goes the general way, and
-each is tested against that.
+A kernel says with ``supports`` what it takes; whatever none takes goes the general way, and each
+is tested against that. A module of kernels has
+
+- ``supports(x, shape)``, where ``shape`` is (N, C, L) or (R, C), see :mod:`.layout`;
+- ``forward(x, gamma, beta, eps, shape)``, which gives ``y, mean, rest, m2, inv_std``, or ``None``
+  where it finds that it cannot;
+- ``backward(dy, x, mean, rest, inv_std, gamma, shape)``, which gives ``dx, sum_dy,
+  sum_dy_x_hat``;
+- ``affine(x, mean, scale, shift, shape)`` and ``gradient_sums(dy, x, mean, inv_std, shape)``,
+  of which batch norm by given statistics is made.
+
+Statistics, sums and parameters are of shape (C,), in the precision of :func:`arrays.accumulator`.
 """
+
+import os
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+
+from bncourse import checks
+from bncourse.kernels import blocks, compiled, layout
+from bncourse.kernels import threads as _threads
+
+MODULES = {"numba": compiled, "numpy": blocks}  # the faster first
+
+_fused = ContextVar("fused", default=None)
+
+
+def choose(x, axes):
+    """The fastest kernels that take ``x``, reduced over ``axes``, and the shape that they want.
+
+    ``None, None`` if there are none, or none are wanted; see :func:`using`.
+    """
+    fused = _fused.get() or _from_environment()
+    if fused == "never":
+        return None, None
+    shape = layout.view(x.shape, axes)
+    for name, kernels in MODULES.items():
+        if fused in ("auto", "always", name) and shape and kernels.supports(x, shape):
+            return kernels, shape
+    if fused != "always":
+        return None, None
+    raise ValueError(
+        f"fused='always', but no kernel takes x of shape {tuple(x.shape)} and dtype {x.dtype}, "
+        f"reduced over axes {axes}: it must be contiguous and not tiny, and its channels on one "
+        "axis"
+    )
+
+
+@contextmanager
+def using(fused="auto", threads=None):
+    """Choose kernels, and their threads, for what is called inside ``with``.
+
+    Parameters
+    ----------
+    fused : {"auto", "never", "always", "numba", "numpy"}
+        The fastest kernels that take the array; none, but the general form; an error where none
+        take it; or only the kernels of that name, and the general form for what they do not
+        take. The environment variable ``BNCOURSE_FUSED`` does the same for a whole program.
+    threads : int, optional
+        How many threads a kernel may use; if it is not given, as many as the BLAS may.
+
+    Raises
+    ------
+    ValueError
+        If ``fused`` is none of these, or ``"numba"`` where Numba cannot be used.
+    """
+    fused = _checked("fused", fused)
+    if threads is not None:
+        threads = checks.integer("threads", threads, 1)
+    before = _fused.set(fused), _threads.chosen.set(threads)
+    try:
+        yield
+    finally:
+        _fused.reset(before[0])
+        _threads.chosen.reset(before[1])
+
+
+def _checked(name, fused):
+    choices = ("auto", "never", "always", *MODULES)
+    if fused not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {fused!r}")
+    if fused == "numba" and not compiled.available():
+        raise ValueError(f"{name} is 'numba', but Numba cannot be imported: see the extra 'fast'")
+    return fused
+
+
+@cache
+def _from_environment():
+    return _checked("BNCOURSE_FUSED", os.environ.get("BNCOURSE_FUSED", "auto"))

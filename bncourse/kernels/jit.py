@@ -1,0 +1,31 @@
+"""Numba's compiler, if it is installed; if not, the loops stay Python and nobody calls them."""
+
+import functools
+
+try:
+    import numba
+except ImportError:  # also where an installed Numba does not take this NumPy
+    numba = None
+
+
+def jit(**options):
+    """A decorator that compiles a function at its first call, and keeps the result on disk.
+
+    The compiled code lets other threads run. ``a * b + c`` may be rounded once instead of twice;
+    ``reassociate=True`` lets sums be taken in another order as well, many at a time. What is not
+    finite stays so.
+    """
+    fastmath = {"contract", "reassoc"} if options.pop("reassociate", False) else {"contract"}
+    if numba is None:
+        return lambda function: function
+    compiled = functools.partial(
+        numba.njit, nogil=True, error_model="numpy", fastmath=fastmath, **options
+    )
+
+    def decorate(function):
+        try:
+            return compiled(function, cache=True)
+        except RuntimeError:  # no folder to keep it in: a read-only installation
+            return compiled(function)
+
+    return decorate

@@ -1,0 +1,153 @@
+"""Each module of kernels against the general form, over shapes and values that are hard."""
+
+import numpy as np
+import pytest
+
+from bncourse import functional as F
+from bncourse import kernels
+from bncourse.kernels import blocks, compiled, layout
+
+SHAPES = [
+    # shape, channel axis
+    ((8, 5, 61, 31), 1),
+    ((64, 3, 400), 1),
+    ((3, 70, 7, 53), 1),
+    ((128, 9, 7, 7), 1),
+    ((2, 3, 2**15), 1),
+    ((60, 100), 1),
+    ((1031, 17), 1),
+    ((5, 1031), 1),
+    ((9, 13, 11, 6), -1),
+    ((6, 40, 7, 5), (1, 2)),
+    ((300, 1, 7), 1),
+    ((2, 3), 1),
+]
+
+
+@pytest.fixture(params=["numba", "numpy"])
+def name(request):
+    if request.param == "numba" and not compiled.available():
+        pytest.skip("Numba is not installed: the extra 'fast'")
+    return request.param
+
+
+def both_ways(x, dy, gamma=None, beta=None, axis=1):
+    y, cache = F.batch_norm_forward(x, gamma, beta, axis=axis)
+    return cache, y, *F.batch_norm_backward(dy, cache)
+
+
+def compare(name, x, dy, gamma=None, beta=None, axis=1, ulps=2):
+    kept = x.copy(), dy.copy()
+    with kernels.using(name):
+        cache, *got = both_ways(x, dy, gamma, beta, axis)
+    with kernels.using("never"):
+        general, *want = both_ways(x, dy, gamma, beta, axis)
+    unit = ulps * np.finfo(x.dtype).eps
+    for a, b in zip(got, want, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert a.dtype == b.dtype and a.shape == b.shape
+            np.testing.assert_allclose(a, b, rtol=unit, atol=unit * np.max(np.abs(b)))
+    for a, b in zip(cache.moments, general.moments, strict=True):
+        assert np.shape(a) == np.shape(b)
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-300)
+    assert cache.inv_std.shape == general.inv_std.shape and cache.x is x
+    assert np.array_equal(x, kept[0]) and np.array_equal(dy, kept[1])
+    return got
+
+
+@pytest.mark.parametrize("shape, axis", SHAPES)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("parameters", ["both", "gamma", "beta", "none"])
+def test_kernels_agree_with_the_general_form(rng, name, shape, axis, dtype, parameters):
+    x = (rng.standard_normal(shape) * 3 + 50).astype(dtype)
+    dy = rng.normal(0.3, 1, shape).astype(dtype)
+    channels = [shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))]
+    gamma = rng.standard_normal(channels, "float32") if parameters in ("both", "gamma") else None
+    beta = rng.standard_normal(channels) if parameters in ("both", "beta") else None
+    compare(name, x, dy, gamma, beta, axis, ulps=8 if dtype == "float64" else 2)
+
+
+@pytest.mark.parametrize("shape", [(4099, 3), (67, 3, 61)])
+@pytest.mark.parametrize(
+    "mean, std", [(0, 1), (1e4, 1), (1e6, 1), (-1e6, 1), (0, 1e-12), (0, 1e12), (7, 0), (1e-40, 0)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_far_means_and_odd_units_cost_no_digits(rng, name, shape, mean, std, dtype):
+    x = (mean + std * rng.standard_normal(shape)).astype(dtype)
+    compare(name, x, rng.standard_normal(shape).astype(dtype), ulps=16)
+
+
+@pytest.mark.parametrize("shape", [(4099, 3), (67, 3, 61)])
+def test_a_constant_channel_becomes_exactly_beta(name, shape):
+    x = np.full(shape, 0.1, "float32")
+    with kernels.using(name):
+        y, cache = F.batch_norm_forward(x, beta=np.full(3, 0.7, "float32"))
+    assert np.all(y == np.float32(0.7)) and np.all(cache.moments.m2 == 0)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("shape", [(4099, 3), (67, 3, 61)])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [0, 33])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_not_finite_stays_in_its_channel(rng, name, shape, bad, where, dtype):
+    x = rng.standard_normal(shape).astype(dtype)
+    x[where, 1] = bad
+    with kernels.using(name):
+        cache, y, dx, *_ = both_ways(x, x)
+    for a in (y, dx):
+        assert np.isnan(a[:, 1]).all() and np.isfinite(a[:, [0, 2]]).all()
+    assert np.isfinite(cache.moments.m2).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("shape", [(4099, 3), (67, 3, 61)])
+def test_squares_that_overflow_are_left_to_the_general_form(rng, name, shape):
+    x = 1e200 * rng.standard_normal(shape)
+    with np.errstate(over="ignore"), kernels.using(name):
+        _, y, dx, *_ = both_ways(x, x / 1e200)
+    np.testing.assert_allclose(y.std(axis=(0, *range(2, y.ndim))), 1)
+    assert np.isfinite(dx).all()
+
+
+@pytest.mark.parametrize("shape", [(8192, 100), (40, 33, 41, 17), (90001, 9)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_any_number_of_threads_gives_the_same_bits(rng, name, shape, dtype):
+    x, dy = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    results = []
+    for count in (1, 2, 3):
+        with kernels.using(name, threads=count):
+            results.append(both_ways(x, dy)[1:3])
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(300, 20), (8, 4, 60, 40)])
+def test_an_upstream_gradient_of_any_layout_and_dtype_is_taken(rng, name, shape):
+    x = rng.standard_normal(shape).astype("float32")
+    for dtype in ("float16", "float32", "float64"):
+        dy = np.asfortranarray(rng.standard_normal(shape).astype(dtype))
+        compare(name, x, dy)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((0, 3, 4, 4), "float32"),
+        np.zeros((60, 40, 4, 8), "float32").transpose(3, 2, 0, 1),
+        np.zeros((64, 50), ">f4"),
+    ],
+    ids=["empty", "not contiguous", "foreign bytes"],
+)
+def test_what_kernels_decline_goes_the_general_way(x):
+    shape = layout.view(x.shape, (0, *range(2, x.ndim)))
+    assert not compiled.supports(x, shape)
+    if x.dtype.isnative:
+        assert not blocks.supports(x, shape)
+
+
+def test_masks_go_the_general_way(rng):
+    x = rng.standard_normal((500, 20)).astype("float32")
+    with kernels.using("always"):
+        y, _ = F.batch_norm_forward(x, mask=np.arange(500) < 400)
+    assert np.all(y[400:] == 0)
