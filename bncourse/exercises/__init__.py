@@ -63,6 +63,14 @@ from bncourse.exercises.transform_layer import (
     running_statistics,
     trainable_layer,
 )
+from bncourse.exercises.transform_numerics import (
+    averaged_variance,
+    far_variance,
+    merged,
+    no_digit_left,
+    one_pass_by_hand,
+    welford,
+)
 from bncourse.exercises.why_covariate_shift import (
     distribution_shift,
     noise_floor,
@@ -172,6 +180,13 @@ EXERCISES = (
     parameter_gradients,
     kernel_gradient,
     fold_before,
+    # transform/numerics
+    one_pass_by_hand,
+    no_digit_left,
+    averaged_variance,
+    welford,
+    merged,
+    far_variance,
 )
 
 __all__ = [
@@ -181,6 +196,7 @@ __all__ = [
     "Quantity",
     "Report",
     "averaged_batches",
+    "averaged_variance",
     "backward",
     "backward_by_hand",
     "backward_inference",
@@ -194,6 +210,7 @@ __all__ = [
     "double_backward",
     "effective_values",
     "excess_loss",
+    "far_variance",
     "fifty_layers",
     "flat_directions",
     "fold",
@@ -216,10 +233,13 @@ __all__ = [
     "logit_gradient",
     "longer_by_hand",
     "marching_bias",
+    "merged",
     "neutral_spread",
+    "no_digit_left",
     "noise_floor",
     "norm_threshold",
     "numerical_gradient",
+    "one_pass_by_hand",
     "pair",
     "parameter_gradients",
     "partly_whitened",
@@ -238,6 +258,7 @@ __all__ = [
     "trainable_layer",
     "untrained_loss",
     "values_per_map",
+    "welford",
     "without_start",
     "zca",
 ]
