@@ -736,6 +736,12 @@ def test_both_ways_name_what_is_written(answer, name):
         assert trainable_layer.check(answer, seed).mistakes == (name,)
 
 
+def test_the_mode_of_each_way_back_is_another_than_that_of_its_way_forward():
+    """All but the last, so that a layer which asks for the mode of now is found out in both."""
+    message = trainable_layer.check(AsksNow).message
+    assert "dx in evaluation, dx of the first batch: backward asks" in message
+
+
 class WithoutCache(BothWays):
     def forward(self, x):
         return super().forward(x)[0]
@@ -757,15 +763,16 @@ class HalfAStub(Plain):
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "outcome", "words"),
     [
-        (WithoutCache, "return two, y and the cache"),
-        (WithoutGradients, "has no dgamma, or no dbeta"),
-        (HalfAStub, "Not attempted yet"),
+        (WithoutCache, "wrong form", "return two, y and the cache"),
+        (WithoutGradients, "wrong form", "has no dgamma, or no dbeta"),
+        (HalfAStub, "not attempted", "Not attempted yet"),
     ],
 )
-def test_what_has_not_the_form_of_a_layer_is_told_so(answer, words):
-    assert words in trainable_layer.check(answer).message
+def test_what_has_not_the_form_of_a_layer_is_told_so(answer, outcome, words):
+    report = trainable_layer.check(answer)
+    assert report.outcome == outcome and words in report.message
 
 
 def test_an_unknown_mistake_is_looked_for_in_the_way_forward_first():

@@ -63,6 +63,19 @@ def test_a_run_can_be_repeated_and_depends_on_its_seed():
     assert not np.array_equal(one["accuracy"], other["accuracy"])
 
 
+def test_weights_and_order_have_random_numbers_of_their_own(monkeypatch):
+    seen = []
+
+    def spy(net, optimizer, x, labels, steps, batch_size, rng, every, record):
+        seen.append(rng.standard_normal())
+        return [(0, 0.1)]
+
+    monkeypatch.setattr(layer, "fit", spy)
+    for seed in (0, 1):
+        run(SMALL | {"steps": 4}, seed)
+    assert seen[0] != seen[1] and seen[0] != np.random.default_rng(0).standard_normal()
+
+
 @pytest.mark.parametrize("order", ["plain", "before", "after"])
 def test_each_order_learns(order):
     assert run(SMALL | {"order": order, "steps": 120}, 0)["accuracy"][-1] > 0.9
