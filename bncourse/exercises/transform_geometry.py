@@ -69,7 +69,7 @@ kept_by_hand = Quantity(
         "(1, -1, 0). With gamma = s, dx is the projection of dy on it.",
         "(10 - 2) / 2 times (1, -1, 0).",
     ),
-    working="what is left is the direction (1, -1, 0), and (10 - 2) / 2 = 4.",
+    working="What is left is the direction (1, -1, 0), and (10 - 2) / 2 = 4.",
 )
 
 
@@ -241,7 +241,7 @@ jacobian = Exercise(
         "J = gamma / s * (np.eye(m) - 1 / m - np.outer(x_hat, x_hat) / m).",
     ),
     praise="It equals its transpose. So what it does to a gradient going back, it does to a nudge "
-    "going forward. What are its eigenvalues?",
+    "going forward. What is it for a batch of two?",
 )
 
 leaking_spread = Quantity(
@@ -268,7 +268,7 @@ leaking_spread = Quantity(
         ),
     ),
     hints=("What is let through is the factor eps / s**2.", "sigma**2 + eps = 5 eps."),
-    working="eps / (sigma**2 + eps) = 1/5, so sigma**2 = 4 eps.",
+    working="Where eps / (sigma**2 + eps) = 1/5, sigma**2 is 4 eps.",
 )
 
 longer_by_hand = Quantity(
@@ -302,7 +302,7 @@ longer_by_hand = Quantity(
         Mistake("that is the length of the step", 4.0, "And w is 3 long, at a right angle to it."),
     ),
     hints=("At what angle to w is the gradient?", "A right angle, with legs 3 and 2 * 2."),
-    working="a right angle with legs 3 and 4.",
+    working="A right angle, with legs 3 and 4.",
 )
 
 
@@ -510,5 +510,6 @@ double_backward = Exercise(
         "The slope of s is x_hat / m, that of a is P(u) / (m s), that of b is P(dy) / (m s).",
         "d_x = -gamma / s**2 * (x_hat * mean(u * P(dy)) + b * P(u) + a * P(dy)).",
     ),
-    praise="Swap u and dy: d_x stays as it is. Why must it?",
+    praise="Swap u and dy, and d_x stays as it is: x_hat is the gradient of m * s, and d_x holds third "
+    "derivatives of that.",
 )
