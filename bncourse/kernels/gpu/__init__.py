@@ -7,22 +7,43 @@ cache between the two readings. ``forward.cu`` and ``backward.cu`` count them ke
 Nothing here waits for the device: counts are known from shapes, no number is fetched, and all is
 launched on CuPy's current stream. Sums have the same order on every device and at every call.
 
-Sums are carried in ``statistics``: ``"float32"`` unless the batch is float64. Then a channel's
-values are first shifted by one of them, and its mean is kept in float64. What float32 cannot do
-is square deviations beyond 1e19; ask for ``"float64"`` then, which is as fast where the device
-has fast float64 (those for data centers, mostly), and up to several times slower elsewhere.
-Numbers below 1e-38 are taken as 0, as in all that CuPy compiles.
+Sums and arithmetic are in float32 unless the batch is float64, or :func:`carried_in` says so. A
+channel's values are shifted by one of them before anything is summed, and its mean is kept in
+float64, so that a large mean costs no digits. What float32 cannot do is square deviations beyond
+1e19. Float64 can, as fast where the device is made for it (data centers, mostly), and up to
+several times slower elsewhere. Numbers below 1e-38 count as 0, as in all that CuPy compiles.
 """
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
 
-from bncourse.kernels.gpu.module import KINDS, kernel
-from bncourse.kernels.gpu.plan import THREADS, layout, plan
-from bncourse.moments import Moments
+from bncourse.kernels.gpu.launch import Launch, parameter, pointer
+from bncourse.kernels.gpu.module import KINDS
+from bncourse.kernels.gpu.plan import layout
 
 _INFINITE = float("inf")
+_statistics = ContextVar("statistics", default="float32")
+
+
+@contextmanager
+def carried_in(statistics):
+    """Carry sums in ``"float32"`` (the default) or ``"float64"`` for what is called inside.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if statistics not in ("float32", "float64"):
+        raise ValueError(f"statistics must be 'float32' or 'float64', not {statistics!r}")
+    before = _statistics.set(statistics)
+    try:
+        yield
+    finally:
+        _statistics.reset(before)
 
 
 def supports(x, axes):
@@ -35,64 +56,65 @@ def supports(x, axes):
     )
 
 
-def forward(x, axes, gamma, beta, eps, residual=None, relu=False, statistics=None):
+def forward(x, gamma, beta, eps, axes, residual=None, relu=False):
     """Normalize ``x`` over ``axes``, scale, shift; then add ``residual``, then rectify, if asked.
 
-    ``gamma`` and ``beta``, contiguous or None, are of any real dtype. ``residual`` is in shape and
-    dtype of ``x``.
+    ``gamma`` and ``beta`` are of any real dtype, or None. ``residual`` is in the shape of ``x``.
 
     Returns
     -------
     y : array
         In shape, dtype and layout of ``x``.
-    inv_std : array
-        ``1 / sqrt(var + eps)``, float64, one for each channel.
-    moments : Moments
-        Of each channel, in float64.
+    mean, rest, m2, inv_std : array, shape (C,)
+        In float64; ``rest`` is what ``mean`` lacks of the true mean.
     """
     import cupy
 
-    launch = _Launch(x, axes, statistics)
+    launch = Launch(x, axes, _statistics.get())
     y = cupy.empty_like(x)
-    residual = None if residual is None else launch.alike(residual)
-    count = x.size // launch.channels
-    mean, m2, inv_std = cupy.empty((3, launch.channels))
-    parameters = (*_parameter(gamma), *_parameter(beta), int(relu))
+    statistics = cupy.empty((4, launch.channels))
+    data = x, pointer(residual, launch), y, *launch.size
+    how = *parameter(gamma), *parameter(beta), int(relu)
+    mean, rest, m2, inv_std = statistics
     if launch.plan.alone:
-        launch(
-            "forward", x, _pointer(residual), y, *launch.size, eps, *parameters, mean, m2, inv_std
-        )
+        launch.together("forward", 3, *data, eps, *how, mean, rest, m2, inv_std)
     else:
-        partial = cupy.empty((3, launch.plan.rows, launch.channels))
-        launch("gather_moments", x, *launch.size, partial)
-        launch.merge("merge_moments", partial, eps, mean, m2, inv_std)
-        launch("normalize", x, _pointer(residual), y, *launch.size, mean, inv_std, *parameters)
-    return y, inv_std, Moments(count, mean, m2)
+        partial = cupy.empty((4, launch.plan.rows, launch.channels))
+        launch.spread("gather_moments", 3, x, *launch.size, partial)
+        launch.merge("merge_moments", partial, eps, mean, rest, m2, inv_std)
+        launch.spread("normalize", 0, *data, mean, rest, inv_std, *how)
+    return y, mean, rest, m2, inv_std
 
 
-def inference(x, axes, gamma, beta, mean, var, eps, residual=None, relu=False, statistics=None):
-    """As :func:`forward`, by a mean and a variance that are given; ``y, mean, inv_std``.
+def inference(x, gamma, beta, mean, var, eps, axes, residual=None, relu=False):
+    """As :func:`forward`, by a mean and a variance that are given, in any real dtype.
 
-    They come back in float64, for :func:`backward`. Whether a variance is negative is not looked
-    at, which would mean waiting; it gives NaN.
+    Whether a variance is negative is not looked at, which would mean waiting; it gives NaN.
+
+    Returns
+    -------
+    y : array
+    mean, rest, inv_std : array, shape (C,)
+        In float64, for :func:`backward`; ``rest`` is 0.
     """
     import cupy
 
-    launch = _Launch(x, axes, statistics)
+    launch = Launch(x, axes, _statistics.get())
     y = cupy.empty_like(x)
-    residual = None if residual is None else launch.alike(residual)
-    center, inv_std = cupy.empty((2, launch.channels))
-    given = (*_parameter(mean), *_parameter(var), eps, launch.channels, center, inv_std)
-    launch.channelwise("given_moments", *given)
-    parameters = (*_parameter(gamma), *_parameter(beta), int(relu))
-    launch("normalize", x, _pointer(residual), y, *launch.size, center, inv_std, *parameters)
-    return y, center, inv_std
+    center, rest, inv_std = cupy.empty((3, launch.channels))
+    given = *parameter(mean), *parameter(var), eps, launch.channels
+    launch.channelwise("given_moments", *given, center, rest, inv_std)
+    data = x, pointer(residual, launch), y, *launch.size
+    how = *parameter(gamma), *parameter(beta), int(relu)
+    launch.spread("normalize", 0, *data, center, rest, inv_std, *how)
+    return y, center, rest, inv_std
 
 
 class Gradients(NamedTuple):
     """What :func:`backward` gives: arrays, or ``None`` where there was no such input.
 
-    ``sum_dy`` and ``sum_dy_x_hat`` are in float64, one for each channel.
+    ``sum_dy`` and ``sum_dy_x_hat`` are of shape (C,), in float64; ``dgamma`` and ``dbeta`` the
+    same in shape and dtype of the parameter.
     """
 
     dx: Any
@@ -103,84 +125,31 @@ class Gradients(NamedTuple):
     sum_dy_x_hat: Any
 
 
-def backward(dy, x, axes, mean, inv_std, gamma, beta, count, y=None, relu=False, statistics=None):
-    """Gradients of :func:`forward`, or with ``count=None`` of :func:`inference`.
+def backward(dy, x, mean, rest, inv_std, gamma, beta, axes, y=None, relu=False, given=False):
+    """:class:`Gradients` of :func:`forward`; of :func:`inference` if the statistics were ``given``.
 
-    ``y``, the output, is needed where there was a residual and a ReLU; then ``dresidual`` is ``dy``
-    where ``y`` is positive. Without ReLU the gradient of a residual is ``dy`` itself.
+    The output ``y`` is wanted where there were a residual and a ReLU. Then ``dresidual`` is ``dy``
+    where ``y`` is positive. (Without ReLU, the gradient of a residual is ``dy`` itself.)
     """
     import cupy
 
-    launch = _Launch(x, axes, statistics)
-    dy = launch.alike(dy)
-    y = None if y is None else launch.alike(y)
+    launch = Launch(x, axes, _statistics.get())
     dx = cupy.empty_like(x)
     dresidual = None if y is None else cupy.empty_like(x)
     dgamma, dbeta = (None if p is None else cupy.empty(p.shape, p.dtype) for p in (gamma, beta))
     sum_dy, sum_dy_x_hat = cupy.empty((2, launch.channels))
-    count = _INFINITE if count is None else float(count)
-    given = (*launch.size, mean, inv_std, *_parameter(gamma), *_parameter(beta))
-    to = (*_parameter(dgamma), *_parameter(dbeta))
-    relu = int(relu and y is None)
+    count = _INFINITE if given else x.size / launch.channels
+    dy = launch.alike(dy)
+    data = dy, x, pointer(y, launch), pointer(dresidual, launch)
+    how = *launch.size, mean, rest, inv_std, *parameter(gamma), *parameter(beta)
+    how = *how, int(relu and y is None)
+    results = sum_dy, sum_dy_x_hat, *parameter(dgamma), *parameter(dbeta)
     if launch.plan.alone:
-        arrays = dy, x, _pointer(y), _pointer(dresidual), dx
-        launch("backward", *arrays, *given, relu, count, sum_dy, sum_dy_x_hat, *to)
+        launch.together("backward", 2, *data, dx, *how, count, *results)
     else:
         partial = cupy.empty((2, launch.plan.rows, launch.channels))
-        launch("gather_sums", dy, x, _pointer(y), _pointer(dresidual), *given, relu, partial)
-        launch.merge("merge_sums", partial, sum_dy, sum_dy_x_hat, *to)
+        launch.spread("gather_sums", 2, *data, *how, partial)
+        launch.merge("merge_sums", partial, *results)
         passed = dy if y is None else dresidual
-        launch("gradient", passed, x, dx, *given, relu, sum_dy, sum_dy_x_hat, count)
+        launch.spread("gradient", 0, passed, x, dx, *how, sum_dy, sum_dy_x_hat, count)
     return Gradients(dx, dgamma, dbeta, dresidual, sum_dy, sum_dy_x_hat)
-
-
-class _Launch:
-    """Kernels for one batch: in which blocks, and compiled for which types."""
-
-    def __init__(self, x, axes, statistics):
-        found = layout(x.shape, x.strides, x.itemsize, axes)
-        dtype = x.dtype.name
-        wide = "float64" if dtype == "float64" else statistics or "float32"
-        self.x = x
-        self.plan = plan(found, x.itemsize, x.data.ptr % 16 == 0)
-        self.size = self.plan.layout
-        self.channels = found.c
-        self.types = x.data.device_id, dtype, wide, self.plan.vector, self.plan.across
-        self.itemsize = 8 if wide == "float64" else 4
-
-    def alike(self, a):
-        """``a`` in dtype and layout of ``x``."""
-        import cupy
-
-        if a.dtype == self.x.dtype and a.strides == self.x.strides and a.data.ptr % 16 == 0:
-            return a
-        other = cupy.empty_like(self.x)
-        cupy.copyto(other, a, casting="unsafe")
-        return other
-
-    def __call__(self, name, *arguments):
-        plan = self.plan
-        together = {"gather_moments": 3, "forward": 3, "gather_sums": 2, "backward": 2}.get(name, 0)
-        rows = 1 if name in ("forward", "backward") else plan.rows
-        shared = plan.shared(together, self.itemsize)
-        kernel(name, *self.types)((plan.tiles, rows), plan.block, arguments, shared_mem=shared)
-
-    def merge(self, name, partial, *arguments):
-        """One warp a channel, over the rows of ``partial``."""
-        grid, block = (-(-self.channels // 8),), (32, 8)
-        sizes = self.plan.rows, self.channels
-        kernel(name, *self.types)(grid, block, (partial, *sizes, *arguments))
-
-    def channelwise(self, name, *arguments):
-        """One thread a channel."""
-        grid = (-(-self.channels // THREADS),)
-        kernel(name, *self.types)(grid, (THREADS,), arguments)
-
-
-def _parameter(value):
-    """Address and kind of a parameter; a null pointer and 0 where there is none."""
-    return (0, 0) if value is None else (value, KINDS[value.dtype.name])
-
-
-def _pointer(a):
-    return 0 if a is None else a

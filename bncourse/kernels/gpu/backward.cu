@@ -18,6 +18,21 @@ __device__ inline A passed(T dy, T x, const Affine<A>& affine, Index relu) {
   return a;
 }
 
+// The same by the output y, where there was a residual; what is left is kept for the second pass.
+template <typename T, int V>
+__device__ inline void mask(Group<T, V>& upstream, const T* y, T* dresidual, const Places<V>& at) {
+  Group<T, V> result;
+  result.load(y, at);
+#pragma unroll
+  for (int k = 0; k < GROUP<V>; ++k) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      if (!(widen(result.vector[k].value[v]) > 0)) upstream.vector[k].value[v] = narrow<T>(0);
+    }
+  }
+  upstream.store(dresidual, at);
+}
+
 template <typename T, typename A, int V, bool ACROSS>
 __device__ inline void block_sums(const T* dy, const T* x, const T* y, T* dresidual, Index n,
                                   Index c, Index s, Index relu, void* shared,
@@ -25,31 +40,28 @@ __device__ inline void block_sums(const T* dy, const T* x, const T* y, T* dresid
                                   Sums<A> (&part)[CHANNELS<ACROSS, V>]) {
   constexpr int L = CHANNELS<ACROSS, V>;
   Total<A> total[V], total_x_hat[V];
-  Group<T, V> upstream, group, result;
+  Group<T, V> upstream, group;
   Walk at = walk(n, c, s);
   while (at.inside()) {
     Places<V> places(at);
     upstream.load(dy, places);
     group.load(x, places);
-    if (y) result.load(y, places);
+    if (y) mask(upstream, y, dresidual, places);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       A sum = 0, sum_x_hat = 0;
 #pragma unroll
       for (int k = 0; k < GROUP<V>; ++k) {
         if (k >= places.size) continue;
-        T& a = upstream.vector[k].value[v];
         T value = group.vector[k].value[v];
         const Affine<A>& to = affine[ACROSS ? v : 0];
-        if (y && !(widen(result.vector[k].value[v]) > 0)) a = narrow<T>(0);
-        A g = passed<T, A>(a, value, to, relu);
+        A g = passed<T, A>(upstream.vector[k].value[v], value, to, relu);
         sum += g;
         sum_x_hat = fma(g, to.x_hat(widen(value)), sum_x_hat);
       }
       total[v].add(sum);
       total_x_hat[v].add(sum_x_hat);
     }
-    if (y) upstream.store(dresidual, places);
   }
   Sums<A> lane[V];
 #pragma unroll
@@ -89,12 +101,12 @@ __device__ inline void block_gradient(const T* dy, const T* x, T* dx, Index n, I
 template <typename T, typename A, int V, bool ACROSS>
 __global__ void __launch_bounds__(THREADS)
     gather_sums(const T* dy, const T* x, const T* y, T* dresidual, Index n, Index c, Index s,
-                const double* mean, const double* inv_std, const void* gamma, Index gamma_kind,
-                const void* beta, Index beta_kind, Index relu, double* partial) {
+                const double* mean, const double* rest, const double* inv_std, const void* gamma,
+                Index gamma_kind, const void* beta, Index beta_kind, Index relu, double* partial) {
   constexpr int L = CHANNELS<ACROSS, V>;
   extern __shared__ double shared[];
   Affine<A> affine[L];
-  affine_of<A>(mean, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
+  affine_of<A>(mean, rest, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
   Sums<A> part[L];
   block_sums<T, A, V, ACROSS>(dy, x, y, dresidual, n, c, s, relu, shared, affine, part);
   if (threadIdx.y > 0 || channel_vector() >= c) return;
@@ -110,7 +122,8 @@ __global__ void __launch_bounds__(THREADS)
 // One warp a channel: rows of `partial` into the two sums, and into dgamma and dbeta.
 __global__ void __launch_bounds__(THREADS)
     merge_sums(const double* partial, Index rows, Index channels, double* sum_dy,
-               double* sum_dy_x_hat, void* dgamma, Index dgamma_kind, void* dbeta, Index dbeta_kind) {
+               double* sum_dy_x_hat, void* dgamma, Index dgamma_kind, void* dbeta,
+               Index dbeta_kind) {
   Index c = Index(blockIdx.x) * blockDim.y + threadIdx.y;
   Sums<double> part;
   if (c < channels) {
@@ -142,12 +155,12 @@ __device__ inline void means_of(const double* sum_dy, const double* sum_dy_x_hat
 template <typename T, typename A, int V, bool ACROSS>
 __global__ void __launch_bounds__(THREADS)
     gradient(const T* dy, const T* x, T* dx, Index n, Index c, Index s, const double* mean,
-             const double* inv_std, const void* gamma, Index gamma_kind, const void* beta,
-             Index beta_kind, Index relu, const double* sum_dy, const double* sum_dy_x_hat,
-             double count) {
+             const double* rest, const double* inv_std, const void* gamma, Index gamma_kind,
+             const void* beta, Index beta_kind, Index relu, const double* sum_dy,
+             const double* sum_dy_x_hat, double count) {
   constexpr int L = CHANNELS<ACROSS, V>;
   Affine<A> affine[L];
-  affine_of<A>(mean, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
+  affine_of<A>(mean, rest, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
   Sums<A> means[L];
   means_of<A>(sum_dy, sum_dy_x_hat, count, c, means);
   block_gradient<T, A, V, ACROSS>(dy, x, dx, n, c, s, relu, affine, means);
@@ -157,13 +170,14 @@ __global__ void __launch_bounds__(THREADS)
 template <typename T, typename A, int V, bool ACROSS>
 __global__ void __launch_bounds__(THREADS)
     backward(const T* dy, const T* x, const T* y, T* dresidual, T* dx, Index n, Index c, Index s,
-             const double* mean, const double* inv_std, const void* gamma, Index gamma_kind,
-             const void* beta, Index beta_kind, Index relu, double count, double* sum_dy,
-             double* sum_dy_x_hat, void* dgamma, Index dgamma_kind, void* dbeta, Index dbeta_kind) {
+             const double* mean, const double* rest, const double* inv_std, const void* gamma,
+             Index gamma_kind, const void* beta, Index beta_kind, Index relu, double count,
+             double* sum_dy, double* sum_dy_x_hat, void* dgamma, Index dgamma_kind, void* dbeta,
+             Index dbeta_kind) {
   constexpr int L = CHANNELS<ACROSS, V>;
   extern __shared__ double shared[];
   Affine<A> affine[L];
-  affine_of<A>(mean, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
+  affine_of<A>(mean, rest, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
   Sums<A> part[L], means[L];
   block_sums<T, A, V, ACROSS>(dy, x, y, dresidual, n, c, s, relu, shared, affine, part);
   if (threadIdx.y == 0 && channel_vector() < c) {

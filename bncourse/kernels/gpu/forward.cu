@@ -7,14 +7,14 @@
 // So the split forward makes 3 passes, and no form of it can make less than 2.
 
 // What happens to the values of one channel. The mean is carried as a sum of two: x - high is
-// exact where x is near it, so no digit of a large mean is lost, even in float32.
+// exact where x is near it, so no digit of a large mean is lost, whatever A is.
 template <typename A>
 struct Affine {
   A high, low, inv_std, scale, shift;
 
   __device__ Affine() {}
-  __device__ Affine(double mean, double inv_std_, double gamma, double beta)
-      : high(A(mean)), low(A(mean - double(A(mean)))), inv_std(A(inv_std_)),
+  __device__ Affine(double mean, double rest, double inv_std_, double gamma, double beta)
+      : high(A(mean)), low(A(mean - double(A(mean)) + rest)), inv_std(A(inv_std_)),
         scale(A(inv_std_ * gamma)), shift(A(beta)) {}
 
   __device__ A centered(A x) const { return (x - high) - low; }
@@ -59,24 +59,33 @@ __device__ inline void gather(const T* x, Walk at, const A (&origin)[V], Moments
   }
 }
 
-// Moments of a block's share of its channels, in units of x, for the threads with threadIdx.y 0.
+// Moments of x - origin over a block's share of its channels, for the threads with threadIdx.y 0.
 template <typename T, typename A, int V, bool ACROSS>
 __device__ inline void block_moments(const T* x, Index n, Index c, Index s, void* shared,
-                                     Moments<double> (&moments)[CHANNELS<ACROSS, V>]) {
-  constexpr int L = CHANNELS<ACROSS, V>;
-  Moments<A> lane[V], part[L];
-  A origin[V];
+                                     A (&origin)[V], Moments<A> (&part)[CHANNELS<ACROSS, V>]) {
+  Moments<A> lane[V];
   Index first = channel_vector() < c ? channel_vector() * s * V : 0;
 #pragma unroll
   for (int v = 0; v < V; ++v) origin[v] = A(widen(x[first + (ACROSS ? v : 0)]));
   gather<T, A, V>(x, walk(n, c, s), origin, lane);
-  merge_lanes<L>(lane, part);
-  merge_block<L>(part, shared);
-#pragma unroll
-  for (int l = 0; l < L; ++l) {
-    moments[l] = {double(part[l].n), double(origin[l]) + double(part[l].mean), double(part[l].m2)};
-  }
+  merge_lanes<CHANNELS<ACROSS, V>>(lane, part);
+  merge_block<CHANNELS<ACROSS, V>>(part, shared);
 }
+
+// The statistics of a channel, as they leave: rest is what rounding takes from the mean.
+struct Statistics {
+  double *mean, *rest, *m2, *inv_std;
+
+  __device__ void set(Index c, double origin, Moments<double> moments, double eps) const {
+    Total<double> center;
+    center.add(origin);
+    center.add(moments.mean);
+    mean[c] = center.sum;
+    rest[c] = center.lost;
+    m2[c] = moments.m2;
+    inv_std[c] = 1 / sqrt(moments.m2 / moments.n + eps);
+  }
+};
 
 template <typename T, typename A, int V, bool ACROSS>
 __device__ inline void block_normalize(const T* x, const T* residual, T* y, Index n, Index c,
@@ -104,71 +113,72 @@ __device__ inline void block_normalize(const T* x, const T* residual, T* y, Inde
 
 // What happens to the channels of this thread.
 template <typename A, int L>
-__device__ inline void affine_of(const double* mean, const double* inv_std, Parameter gamma,
-                                 Parameter beta, Index c, Affine<A> (&affine)[L]) {
+__device__ inline void affine_of(const double* mean, const double* rest, const double* inv_std,
+                                 Parameter gamma, Parameter beta, Index c, Affine<A> (&affine)[L]) {
   if (channel_vector() >= c) return;
 #pragma unroll
   for (int l = 0; l < L; ++l) {
     Index at = channel_vector() * L + l;
-    affine[l] = Affine<A>(mean[at], inv_std[at], gamma.at(at, 1), beta.at(at, 0));
+    affine[l] = Affine<A>(mean[at], rest[at], inv_std[at], gamma.at(at, 1), beta.at(at, 0));
   }
 }
 
-// A block writes one row of `partial`, which is (3 quantities, gridDim.y rows, channels).
+// A block writes one row of `partial`, which is (4 quantities, gridDim.y rows, channels).
 template <typename T, typename A, int V, bool ACROSS>
 __global__ void __launch_bounds__(THREADS)
     gather_moments(const T* x, Index n, Index c, Index s, double* partial) {
   constexpr int L = CHANNELS<ACROSS, V>;
   extern __shared__ double shared[];
-  Moments<double> moments[L];
-  block_moments<T, A, V, ACROSS>(x, n, c, s, shared, moments);
+  A origin[V];
+  Moments<A> part[L];
+  block_moments<T, A, V, ACROSS>(x, n, c, s, shared, origin, part);
   if (threadIdx.y > 0 || channel_vector() >= c) return;
   Index channels = c * L, quantity = gridDim.y * channels;
 #pragma unroll
   for (int l = 0; l < L; ++l) {
     Index at = blockIdx.y * channels + channel_vector() * L + l;
-    partial[at] = moments[l].n;
-    partial[at + quantity] = moments[l].mean;
-    partial[at + 2 * quantity] = moments[l].m2;
+    partial[at] = part[l].n;
+    partial[at + quantity] = part[l].mean;
+    partial[at + 2 * quantity] = part[l].m2;
+    partial[at + 3 * quantity] = origin[l];
   }
 }
 
-// One warp a channel: rows of `partial` into mean, m2 and 1 / sqrt(m2 / n + eps).
+// One warp a channel, over the rows of `partial`.
 __global__ void __launch_bounds__(THREADS)
     merge_moments(const double* partial, Index rows, Index channels, double eps, double* mean,
-                  double* m2, double* inv_std) {
-  Index c = Index(blockIdx.x) * blockDim.y + threadIdx.y;
+                  double* rest, double* m2, double* inv_std) {
+  Index c = Index(blockIdx.x) * blockDim.y + threadIdx.y, quantity = rows * channels;
   Moments<double> part;
   if (c < channels) {
     for (Index row = threadIdx.x; row < rows; row += WARP) {
       const double* at = partial + row * channels + c;
-      part = merge(part, {at[0], at[rows * channels], at[2 * rows * channels]});
+      part = merge(part, {at[0], at[quantity], at[2 * quantity]});
     }
   }
   for (int lanes = WARP / 2; lanes; lanes /= 2) part = merge(part, shuffle_down(part, lanes));
   if (c >= channels || threadIdx.x > 0) return;
-  mean[c] = part.mean;
-  m2[c] = part.m2;
-  inv_std[c] = 1 / sqrt(part.m2 / part.n + eps);
+  Statistics{mean, rest, m2, inv_std}.set(c, partial[c + 3 * quantity], part, eps);
 }
 
 // Statistics that are given, in any dtype, in the form that the other kernels take.
 __global__ void __launch_bounds__(THREADS)
-    given_moments(const void* given_mean, Index mean_kind, const void* var, Index var_kind, double eps,
-                  Index channels, double* mean, double* inv_std) {
+    given_moments(const void* given_mean, Index mean_kind, const void* given_var, Index var_kind,
+                  double eps, Index channels, double* mean, double* rest, double* inv_std) {
   Index c = Index(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c >= channels) return;
   mean[c] = Parameter{given_mean, mean_kind}.at(c, 0);
-  inv_std[c] = 1 / sqrt(Parameter{var, var_kind}.at(c, 1) + eps);
+  rest[c] = 0;
+  inv_std[c] = 1 / sqrt(Parameter{given_var, var_kind}.at(c, 1) + eps);
 }
 
 template <typename T, typename A, int V, bool ACROSS>
 __global__ void __launch_bounds__(THREADS)
     normalize(const T* x, const T* residual, T* y, Index n, Index c, Index s, const double* mean,
-              const double* inv_std, const void* gamma, Index gamma_kind, const void* beta,
-              Index beta_kind, Index relu) {
+              const double* rest, const double* inv_std, const void* gamma, Index gamma_kind,
+              const void* beta, Index beta_kind, Index relu) {
   Affine<A> affine[CHANNELS<ACROSS, V>];
-  affine_of<A>(mean, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
+  affine_of<A>(mean, rest, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
   block_normalize<T, A, V, ACROSS>(x, residual, y, n, c, s, relu, affine);
 }
 
@@ -177,22 +187,22 @@ template <typename T, typename A, int V, bool ACROSS>
 __global__ void __launch_bounds__(THREADS)
     forward(const T* x, const T* residual, T* y, Index n, Index c, Index s, double eps,
             const void* gamma, Index gamma_kind, const void* beta, Index beta_kind, Index relu,
-            double* mean, double* m2, double* inv_std) {
+            double* mean, double* rest, double* m2, double* inv_std) {
   constexpr int L = CHANNELS<ACROSS, V>;
   extern __shared__ double shared[];
-  Moments<double> moments[L];
-  block_moments<T, A, V, ACROSS>(x, n, c, s, shared, moments);
+  A origin[V];
+  Moments<A> part[L];
+  block_moments<T, A, V, ACROSS>(x, n, c, s, shared, origin, part);
   if (threadIdx.y == 0 && channel_vector() < c) {
+    Statistics to = {mean, rest, m2, inv_std};
 #pragma unroll
     for (int l = 0; l < L; ++l) {
-      Index at = channel_vector() * L + l;
-      mean[at] = moments[l].mean;
-      m2[at] = moments[l].m2;
-      inv_std[at] = 1 / sqrt(moments[l].m2 / moments[l].n + eps);
+      Moments<double> wide = {part[l].n, part[l].mean, part[l].m2};
+      to.set(channel_vector() * L + l, origin[l], wide, eps);
     }
   }
   __syncthreads();  // also makes what was written visible to the whole block
   Affine<A> affine[L];
-  affine_of<A>(mean, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
+  affine_of<A>(mean, rest, inv_std, {gamma, gamma_kind}, {beta, beta_kind}, c, affine);
   block_normalize<T, A, V, ACROSS>(x, residual, y, n, c, s, relu, affine);
 }

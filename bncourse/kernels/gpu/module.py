@@ -3,6 +3,8 @@
 from functools import cache
 from pathlib import Path
 
+from bncourse.kernels.gpu.plan import vectors
+
 SOURCES = ("tile.cu", "moments.cu", "forward.cu", "backward.cu")
 OPTIONS = ("-std=c++17",)
 TYPES = {"float16": "__half", "float32": "float", "float64": "double"}
@@ -33,8 +35,9 @@ def instantiations():
     """Every ``(dtype, statistics, vector, across)`` that can be asked for."""
     for dtype, itemsize in (("float16", 2), ("float32", 4), ("float64", 8)):
         for statistics in ("float64",) if dtype == "float64" else ("float32", "float64"):
-            for vector, across in ((1, False), (16 // itemsize, False), (16 // itemsize, True)):
-                yield dtype, statistics, vector, across
+            along, across = vectors(itemsize)
+            for vector in ((1, False), (along, False), (across, True)):
+                yield dtype, statistics, *vector
 
 
 @cache

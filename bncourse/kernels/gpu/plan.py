@@ -89,11 +89,20 @@ def layout(shape, strides, itemsize, axes):
     return Layout(1, 1, n * s) if c == 1 else Layout(n, c, s)
 
 
+def vectors(itemsize):
+    """Values that a thread reads at once: of one channel, and of neighboring channels.
+
+    Of these it keeps the statistics of each, for which it has room for four at most.
+    """
+    return _VECTOR // itemsize, min(_VECTOR // itemsize, 4)
+
+
 @cache
 def plan(layout, itemsize, aligned):
     """:class:`Plan` for values of ``itemsize`` bytes; ``aligned`` if they begin at 16 bytes."""
     n, c, s = layout
-    vector, across = _VECTOR // itemsize, s == 1
+    across = s == 1
+    vector = vectors(itemsize)[across]
     if not aligned or (c if across else s) % vector:
         vector, across = 1, False
     if across:

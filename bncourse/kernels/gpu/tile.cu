@@ -2,8 +2,8 @@
 //
 // A tensor is (n, c, s), contiguous in that order: NCHW with s = H W, NHWC and (N, D) with s = 1.
 // Values are read V at a time, 16 bytes where the shape allows it: V positions of one channel
-// ("along"), or, where s is 1, one value of V neighboring channels ("across"). From here on n, c
-// and s count vectors.
+// ("along"), or, where s is 1, one value of each of V neighboring channels ("across", at most 4).
+// From here on n, c and s count vectors.
 //
 // A block is blockDim.x channels wide (1, or enough of them to make 128 neighboring bytes) and has
 // blockDim.y threads for the values of each. gridDim.y blocks share the values of one channel.
