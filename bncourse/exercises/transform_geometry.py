@@ -510,6 +510,6 @@ double_backward = Exercise(
         "The slope of s is x_hat / m, that of a is P(u) / (m s), that of b is P(dy) / (m s).",
         "d_x = -gamma / s**2 * (x_hat * mean(u * P(dy)) + b * P(u) + a * P(dy)).",
     ),
-    praise="Swap u and dy, and d_x stays as it is: x_hat is the gradient of m * s, and d_x holds third "
-    "derivatives of that.",
+    praise="Swap u and dy, and d_x stays as it is: x_hat is the gradient of m * s, and d_x holds "
+    "third derivatives of that.",
 )
