@@ -1,5 +1,7 @@
 """The batch normalization transform and its gradients."""
 
+from functools import lru_cache
+
 from bncourse import arrays
 from bncourse.functional.normalization import (
     NormCache,
@@ -114,12 +116,19 @@ def batch_norm_backward(dy, cache):
 
 def layout(x, axis):
     """Reduced axes and channel axes of ``x``, whose channel axis or axes ``axis`` names."""
-    if x.ndim < 2:
-        raise ValueError(f"x must have at least 2 axes, (N, C) or (N, C, ...), not {x.ndim}")
-    channel_axes = _axes(axis, x.ndim)
-    axes = tuple(a for a in range(x.ndim) if a not in channel_axes)
+    if type(axis) is int:
+        return _layout(x.ndim, axis)  # the common case, looked up
+    return _layout.__wrapped__(x.ndim, axis)
+
+
+@lru_cache
+def _layout(ndim, axis):
+    if ndim < 2:
+        raise ValueError(f"x must have at least 2 axes, (N, C) or (N, C, ...), not {ndim}")
+    channel_axes = _axes(axis, ndim)
+    axes = tuple(a for a in range(ndim) if a not in channel_axes)
     if not channel_axes or not axes:
-        raise ValueError(f"axis {axis} must name some axes of x, but not all {x.ndim} of them")
+        raise ValueError(f"axis {axis} must name some axes of x, but not all {ndim} of them")
     return axes, channel_axes
 
 

@@ -89,7 +89,7 @@ def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     per_channel = tuple(x.shape[a] for a in channel_axes)
     broadcast = tuple(n if a in channel_axes else 1 for a, n in enumerate(x.shape))
     wide = arrays.accumulator(x)
-    eps = checked_eps(eps, xp, wide)
+    eps = checked_eps(eps, x)
 
     def shaped(name, value):
         return xp.reshape(arrays.place(name, value, x, per_channel, wide), broadcast)

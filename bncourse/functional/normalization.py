@@ -6,7 +6,6 @@ but the channels; layer norm reduces the features, along which its parameters ru
 one backward serve them all.
 """
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,16 +70,15 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
     The caller has looked at ``x``; ``mask``, if any, broadcasts against it and does not vary
     along the axes that are kept.
     """
-    xp = arrays.namespace(x=x)
-    wide = arrays.accumulator(x)
-    eps = checked_eps(eps, xp, wide)
-    per_parameter = tuple(x.shape[a] for a in parameter_axes)
+    eps = checked_eps(eps, x)
+    per_parameter = tuple([x.shape[a] for a in parameter_axes])
     gamma = _parameter("gamma", gamma, x, per_parameter)
     beta = _parameter("beta", beta, x, per_parameter)
     if centered and mask is None and _by_channel(x, axes, parameter_axes):
         done = _fused_forward(x, gamma, beta, eps, axes, parameter_axes)
         if done is not None:
             return done
+    xp = arrays.namespace(x=x)
     if centered:
         moments, d, rest = Moments.centered(x, axes, keepdims=True, mask=mask)
     else:
@@ -138,34 +136,41 @@ def _by_channel(x, axes, parameter_axes):
 
 def _fused_forward(x, gamma, beta, eps, axes, parameter_axes):
     """As :func:`normalize_forward`, by a kernel; ``None`` if there is none for ``x``."""
-    kernel, shape = kernels.choose(x, axes)
-    done = kernel and kernel.forward(x, gamma, beta, eps, shape)
+    kernel, layout = kernels.choose(x, axes)
+    done = kernel and kernel.forward(x, gamma, beta, eps, layout.shape)
     if done is None:
         return None
     y, mean, rest, m2, inv_std = done
-    if len(parameter_axes) > 1:
-        kept = [x.shape[a] for a in parameter_axes]
-        mean, m2 = mean.reshape(kept), m2.reshape(kept)
-    broadcast = [1 if a in axes else n for a, n in enumerate(x.shape)]
-    inv_std, rest = inv_std.reshape(broadcast), rest.reshape(broadcast)
-    moments = Moments(x.size // m2.size, mean, m2)
+    inv_std, rest = inv_std.reshape(layout.broadcast), rest.reshape(layout.broadcast)
+    if len(layout.kept) > 1:
+        mean, m2 = mean.reshape(layout.kept), m2.reshape(layout.kept)
+    moments = Moments(layout.count, mean, m2)
     return y, NormCache(x, inv_std, gamma, beta, moments, rest, axes, parameter_axes, None, True)
 
 
 def _fused_backward(dy, cache):
     """As :func:`normalize_backward`, by a kernel; ``None`` if there is none for ``x``."""
-    x, gamma, beta = cache.x, cache.gamma, cache.beta
-    kernel, shape = kernels.choose(x, cache.axes)
+    x, inv_std, gamma, beta, moments, rest, axes, *_ = cache
+    kernel, layout = kernels.choose(x, axes)
     if kernel is None or dy.dtype != x.dtype:
         return None
-    rest = cache.rest if cache.rest is not None else 0 * cache.inv_std
-    statistics = (a.reshape(-1) for a in (cache.moments.mean, rest, cache.inv_std))
-    dx, sum_dy, sum_dy_x_hat = kernel.backward(dy, x, *statistics, gamma, shape)
-    return (
-        dx,
-        None if gamma is None else arrays.cast(sum_dy_x_hat, gamma.dtype).reshape(gamma.shape),
-        None if beta is None else arrays.cast(sum_dy, beta.dtype).reshape(beta.shape),
+    dx, sum_dy, sum_dy_x_hat = kernel.backward(
+        dy,
+        x,
+        moments.mean.reshape(-1),
+        (0 * inv_std if rest is None else rest).reshape(-1),
+        inv_std.reshape(-1),
+        gamma,
+        layout.shape,
     )
+    return dx, _like(sum_dy_x_hat, gamma), _like(sum_dy, beta)
+
+
+def _like(total, parameter):
+    """A sum in shape and dtype of its ``parameter``; ``None`` if there is none."""
+    if parameter is None:
+        return None
+    return arrays.cast(total, parameter.dtype).reshape(parameter.shape)
 
 
 def _normalized(cache):
@@ -207,21 +212,19 @@ def scale_and_shift(x_hat, gamma, beta, parameter_axes):
     return y
 
 
-def checked_eps(eps, xp, wide):
+def checked_eps(eps, x):
     """``eps`` as a float that is not lost in the precision that statistics are carried in."""
+    if type(eps) is float and 1e-30 < eps < 1:
+        return eps  # the common case, told in no time
     eps = checks.number("eps", eps)
-    least = _least_normal(xp, wide)
+    wide = arrays.accumulator(x)
+    least = float(arrays.namespace(x=x).finfo(wide).smallest_normal)
     if eps < least:
         raise ValueError(
             f"eps must be positive, at least {least:.1e} (the least normal {wide}), not {eps}: "
             "it keeps a constant channel from dividing by zero"
         )
     return eps
-
-
-@cache
-def _least_normal(xp, dtype):
-    return float(xp.finfo(dtype).smallest_normal)
 
 
 def check_enough(x, count):

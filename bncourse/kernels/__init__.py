@@ -3,7 +3,7 @@
 A kernel says with ``supports`` what it takes; whatever none takes goes the general way, and each
 is tested against that. A module of kernels has
 
-- ``supports(x, shape)``, where ``shape`` is (N, C, L) or (R, C), see :mod:`.layout`;
+- ``supports(x, shape)``, where ``shape`` is (N, C, L) or (R, C), see :class:`.Layout`;
 - ``forward(x, gamma, beta, eps, shape)``, which gives ``y, mean, rest, m2, inv_std``, or ``None``
   where it finds that it cannot;
 - ``backward(dy, x, mean, rest, inv_std, gamma, shape)``, which gives ``dx, sum_dy,
@@ -20,26 +20,28 @@ from contextvars import ContextVar
 from functools import cache
 
 from bncourse import checks
-from bncourse.kernels import blocks, compiled, layout
+from bncourse.kernels import blocks, compiled, lanes, layout
 from bncourse.kernels import threads as _threads
 
-MODULES = {"numba": compiled, "numpy": blocks}  # the faster first
+MODULES = {"numba": (compiled,), "numpy": (lanes, blocks)}  # the faster first
 
 _fused = ContextVar("fused", default=None)
 
 
 def choose(x, axes):
-    """The fastest kernels that take ``x``, reduced over ``axes``, and the shape that they want.
+    """The fastest kernels that take ``x``, reduced over ``axes``, and its :class:`.Layout`.
 
     ``None, None`` if there are none, or none are wanted; see :func:`using`.
     """
     fused = _fused.get() or _from_environment()
     if fused == "never":
         return None, None
-    shape = layout.view(x.shape, axes)
-    for name, kernels in MODULES.items():
-        if fused in ("auto", "always", name) and shape and kernels.supports(x, shape):
-            return kernels, shape
+    found = layout.of(x.shape, axes)
+    for name, modules in MODULES.items() if found else ():
+        if fused in ("auto", "always", name):
+            for kernels in modules:
+                if kernels.supports(x, found.shape):
+                    return kernels, found
     if fused != "always":
         return None, None
     raise ValueError(

@@ -44,8 +44,8 @@ def forward(x, gamma, beta, eps, shape):
     ``None`` where squares overflow, which the general form knows how to avoid.
     """
     y = np.empty_like(x)
-    x, out = x.reshape(shape), y.reshape(shape)
-    gamma, beta = _wide(gamma, 1, shape[1]), _wide(beta, 0, shape[1])
+    x, out = _seen(x, shape), _seen(y, shape)
+    gamma, beta = _flat(gamma, 1, x, shape), _flat(beta, 0, x, shape)
     statistics = np.empty((4, shape[1]))
     mean, rest, m2, inv_std = statistics
     refine = x.dtype == np.float64
@@ -79,8 +79,8 @@ def forward(x, gamma, beta, eps, shape):
 def backward(dy, x, mean, rest, inv_std, gamma, shape):
     """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,)."""
     dx = np.empty_like(x)
-    gamma = _wide(gamma, 1, shape[1])
-    dy, x, out = np.ascontiguousarray(dy).reshape(shape), x.reshape(shape), dx.reshape(shape)
+    gamma = _flat(gamma, 1, x, shape)
+    dy, x, out = (_seen(a, shape) for a in (np.ascontiguousarray(dy), x, dx))
     sum_dy, sum_dy_x_hat = np.empty((2, shape[1]))
     parts = threads.count(x.size)
     if len(shape) == 3:
@@ -110,7 +110,7 @@ def backward(dy, x, mean, rest, inv_std, gamma, shape):
 def affine(x, mean, scale, shift, shape):
     """``(x - mean) * scale + shift`` in the shape of ``x``: batch norm by given statistics."""
     y = np.empty_like(x)
-    x, out = x.reshape(shape), y.reshape(shape)
+    x, out = _seen(x, shape), _seen(y, shape)
     parts = threads.count(x.size)
     loops = _table() if len(shape) == 2 else _maps()
     cuts = threads.cuts(shape[len(shape) == 3], parts)
@@ -120,7 +120,7 @@ def affine(x, mean, scale, shift, shape):
 
 def gradient_sums(dy, x, mean, inv_std, shape):
     """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,)."""
-    dy, x = np.ascontiguousarray(dy).reshape(shape), x.reshape(shape)
+    dy, x = _seen(np.ascontiguousarray(dy), shape), _seen(x, shape)
     rest = np.zeros_like(mean)
     sum_dy, sum_dy_x_hat = np.empty((2, shape[1]))
     parts = threads.count(x.size)
@@ -140,10 +140,15 @@ def gradient_sums(dy, x, mean, inv_std, shape):
     return sum_dy, sum_dy_x_hat
 
 
-def _wide(parameter, default, channels):
+def _seen(a, shape):
+    return a if a.shape == shape else a.reshape(shape)
+
+
+def _flat(parameter, default, x, shape):
+    """A parameter as (C,); where there is none, one that does nothing."""
     if parameter is None:
-        return np.full(channels, float(default))
-    return parameter.reshape(-1).astype(np.float64)
+        return np.full(shape[1], default, x.dtype)
+    return parameter if parameter.ndim == 1 else parameter.reshape(-1)
 
 
 def _width(shape):

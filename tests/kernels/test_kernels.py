@@ -48,9 +48,11 @@ def compare(name, x, dy, gamma=None, beta=None, axis=1, ulps=2):
         if a is not None:
             assert a.dtype == b.dtype and a.shape == b.shape
             np.testing.assert_allclose(a, b, rtol=unit, atol=unit * np.max(np.abs(b)))
-    for a, b in zip(cache.moments, general.moments, strict=True):
-        assert np.shape(a) == np.shape(b)
-        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-300)
+    assert cache.moments.count == general.moments.count
+    exact = 1e-9 if name == "numba" else 2e-7
+    np.testing.assert_allclose(cache.moments.m2, general.moments.m2, rtol=exact, atol=1e-300)
+    off = np.abs(cache.moments.mean - general.moments.mean)
+    assert np.all(off <= exact * general.moments.var**0.5 + 1e-15 * np.abs(general.moments.mean))
     assert cache.inv_std.shape == general.inv_std.shape and cache.x is x
     assert np.array_equal(x, kept[0]) and np.array_equal(dy, kept[1])
     return got
@@ -140,7 +142,7 @@ def test_an_upstream_gradient_of_any_layout_and_dtype_is_taken(rng, name, shape)
     ids=["empty", "not contiguous", "foreign bytes"],
 )
 def test_what_kernels_decline_goes_the_general_way(x):
-    shape = layout.view(x.shape, (0, *range(2, x.ndim)))
+    shape = layout.of(x.shape, (0, *range(2, x.ndim))).shape
     assert not compiled.supports(x, shape)
     if x.dtype.isnative:
         assert not blocks.supports(x, shape)

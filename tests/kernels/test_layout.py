@@ -2,7 +2,7 @@
 
 import pytest
 
-from bncourse.kernels.layout import view
+from bncourse.kernels import layout
 
 
 @pytest.mark.parametrize(
@@ -18,5 +18,11 @@ from bncourse.kernels.layout import view
         ((6, 5), (0, 1), None),
     ],
 )
-def test_a_view_has_the_channels_on_one_axis(shape, axes, expected):
-    assert view(shape, axes) == expected
+def test_a_kernel_sees_the_channels_on_one_axis(shape, axes, expected):
+    found = layout.of(shape, axes)
+    assert (found and found.shape) == expected
+
+
+def test_what_others_see_of_the_statistics():
+    _, broadcast, kept, count = layout.of((6, 5, 3, 2), (0, 3))
+    assert (broadcast, kept, count) == ((1, 5, 3, 1), (5, 3), 12)

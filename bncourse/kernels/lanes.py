@@ -1,0 +1,207 @@
+"""Batch norm of large float32 arrays in NumPy, in float32 but for what is added up.
+
+A block of rows is worked on in place while the cache holds it, and blocks are shared among
+threads, for NumPy's functions let go of Python's lock. Within a block sums are float32, many at a
+time; sums of blocks are float64. What is summed and scaled is ``x - center``, with a float32
+number near the mean of each channel, so that a far mean costs no digits; what this center lacks
+of the mean is made up for in float64. The results are off by two units in the last place at most,
+where the other kernels are off by half a one.
+"""
+
+import numpy as np
+
+from bncourse.kernels import threads
+
+_BLOCK = 2**18  # values: 1 MiB, so that three such blocks stay in the cache
+_LEAST = 2**16  # values: below, the cache holds all, and float64 is as fast
+_LONG = 128  # values: a shorter row is not worth a dot product of its own
+_NEAR = 1.0  # standard deviations: a mean that far from 0 does not spoil the variance
+
+
+def supports(x, shape):
+    """Whether ``x`` is a float32 array in NumPy of some size."""
+    return (
+        type(x) is np.ndarray
+        and x.size > _LEAST
+        and x.dtype == np.float32
+        and x.dtype.isnative
+        and x.flags.c_contiguous
+    )
+
+
+def forward(x, gamma, beta, eps, shape):
+    """``y`` in the shape of ``x``; ``mean, rest, m2, inv_std``, each float64 of shape (C,)."""
+    y, rows, count = np.empty_like(x), _Rows(shape), x.size // shape[1]
+    x, out = x.reshape(rows.shape), y.reshape(rows.shape)
+    center = None
+    mean, m2 = _moments(x, center, rows, count)
+    if not np.all(mean * mean <= _NEAR**2 * m2 / count):
+        center = mean.astype(np.float32)
+        slip, m2 = _moments(x, center, rows, count)
+        mean = center + slip
+    inv_std = 1 / np.sqrt(m2 / count + eps)
+    scale = inv_std if gamma is None else inv_std * gamma.reshape(-1)
+    shift = -_offset(mean, center) * scale
+    if beta is not None:
+        shift += beta.reshape(-1)
+    _affine(x, center, scale, shift, out, rows)
+    return y, mean, np.zeros_like(mean), m2, inv_std
+
+
+def backward(dy, x, mean, rest, inv_std, gamma, shape):
+    """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,)."""
+    dx, rows, count = np.empty_like(x), _Rows(shape), x.size // shape[1]
+    dy, x, out = dy.reshape(rows.shape), x.reshape(rows.shape), dx.reshape(rows.shape)
+    sum_dy, sum_dy_x_hat, center = _gradient_sums(dy, x, mean, inv_std, rows)
+    scale = inv_std if gamma is None else inv_std * gamma.reshape(-1)
+    along = -scale * inv_std * sum_dy_x_hat / count
+    shift = -scale * sum_dy / count - _offset(mean, center) * along
+    scale, along, shift, near = (rows.spread(v) for v in (scale, along, shift, center))
+
+    def block(part, scratch):
+        d = _less(x[part], near, part, out[part])
+        np.multiply(d, along[part], out=out[part])
+        np.multiply(dy[part], scale[part], out=scratch)
+        np.add(out[part], scratch, out=out[part])
+        np.add(out[part], shift[part], out=out[part])
+
+    rows.each(block)
+    return dx, sum_dy, sum_dy_x_hat
+
+
+def affine(x, mean, scale, shift, shape):
+    """``(x - mean) * scale + shift`` in the shape of ``x``: batch norm by given statistics."""
+    y, rows = np.empty_like(x), _Rows(shape)
+    center = mean.astype(np.float32)
+    shift = shift - _offset(mean, center) * scale
+    _affine(x.reshape(rows.shape), center, scale, shift, y.reshape(rows.shape), rows)
+    return y
+
+
+def gradient_sums(dy, x, mean, inv_std, shape):
+    """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,)."""
+    rows = _Rows(shape)
+    return _gradient_sums(dy.reshape(rows.shape), x.reshape(rows.shape), mean, inv_std, rows)[:2]
+
+
+def _moments(x, center, rows, count):
+    """Mean and m2 of ``x - center``."""
+    near = rows.spread(center)
+
+    def block(part, scratch):
+        d = _less(x[part], near, part, scratch)
+        return rows.sum(d), rows.dot(d, d)
+
+    total, square = rows.each(block)
+    mean = total / count
+    return mean, np.maximum(square - total * mean, 0)  # NaN stays NaN
+
+
+def _gradient_sums(dy, x, mean, inv_std, rows):
+    """Sums of ``dy`` and of ``dy * x_hat``, and the center that was used."""
+    near_zero = np.all(np.abs(mean) * inv_std <= _NEAR)
+    center = None if near_zero else mean.astype(np.float32)
+    near = rows.spread(center)
+
+    def block(part, scratch):
+        d = _less(x[part], near, part, scratch)
+        return rows.sum(dy[part]), rows.dot(dy[part], d)
+
+    sum_dy, sum_dy_x = rows.each(block)
+    return sum_dy, (sum_dy_x - sum_dy * _offset(mean, center)) * inv_std, center
+
+
+def _affine(x, center, scale, shift, y, rows):
+    near, scale, shift = rows.spread(center), rows.spread(scale), rows.spread(shift)
+
+    def block(part, _):
+        d = _less(x[part], near, part, y[part])
+        np.multiply(d, scale[part], out=y[part])
+        np.add(y[part], shift[part], out=y[part])
+
+    rows.each(block)
+
+
+def _less(x, center, part, out):
+    return x if center is None else np.subtract(x, center[part], out=out)
+
+
+def _offset(mean, center):
+    return mean if center is None else mean - center
+
+
+class _Rows:
+    """An array with channels as rows of one channel each, or as rows of all channels.
+
+    In rows of one channel a sum is a dot product, and a coefficient one number a row. Where the
+    channels are too short for that, sums run down the columns, and a coefficient is a row.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        That of the array to work on.
+    """
+
+    def __init__(self, shape):
+        n, self.channels, length = shape if len(shape) == 3 else (*shape, 1)
+        self.by_row = length >= _LONG
+        if self.by_row:  # as many rows a map as keep a float32 sum short
+            self.per = next(
+                (q for q in range(-(-length // 4096), length // _LONG) if length % q == 0), 1
+            )
+            self.shape = n * self.channels * self.per, length // self.per
+            self.ones = np.ones(self.shape[1], np.float32)
+        else:  # as many examples a row as make it long
+            self.per = length
+            most = max(1, 2048 // (self.channels * length))
+            together = next(k for k in range(min(most, n), 0, -1) if n % k == 0)
+            self.shape = n // together, together * self.channels * length
+        self.block = max(1, _BLOCK // self.shape[1])
+
+    def spread(self, coefficients):
+        """One number a channel, as a float32 array of ``shape``; ``None`` remains."""
+        if coefficients is None:
+            return None
+        times = self.shape[0 if self.by_row else 1] // (self.channels * self.per)
+        line = np.tile(np.repeat(coefficients.astype(np.float32), self.per), times)
+        return np.broadcast_to(line[:, None] if self.by_row else line, self.shape)
+
+    def sum(self, a):
+        """Sums of a block: one a row, or one a column."""
+        return _vecdot(a, self.ones) if self.by_row else np.add.reduce(a, 0)
+
+    def dot(self, a, b):
+        """Sums of the product of two blocks."""
+        return _vecdot(a, b) if self.by_row else np.einsum("rc,rc->c", a, b)
+
+    def each(self, f):
+        """``f(part, scratch)`` for all blocks, the last one first.
+
+        What it gives, such as sums of rows or columns, is added up to float64 sums, one a channel.
+        """
+        starts = range(0, self.shape[0], self.block)
+        found = [None] * len(starts)
+
+        def work(first, last):
+            before = np.setbufsize(16)  # else short rows are copied into a buffer of 8192 values
+            scratch = np.empty((self.block, self.shape[1]), np.float32)
+            try:
+                for i in range(last - 1, first - 1, -1):
+                    part = slice(starts[i], min(starts[i] + self.block, self.shape[0]))
+                    found[i] = f(part, scratch[: part.stop - part.start])
+            finally:
+                np.setbufsize(before)
+
+        parts = threads.count(self.shape[0] * self.shape[1])
+        threads.share(work, threads.cuts(len(starts), parts))
+        if found[0] is None:
+            return None
+        sums = (np.concatenate(s) for s in zip(*found, strict=True))
+        return [s.reshape(-1, self.channels, self.per).sum((0, 2), np.float64) for s in sums]
+
+
+def _dot_of_rows(a, b):
+    return np.einsum("rc,rc->r" if b.ndim == 2 else "rc,c->r", a, b)
+
+
+_vecdot = getattr(np, "vecdot", _dot_of_rows)  # new in NumPy 2; a product of the BLAS
