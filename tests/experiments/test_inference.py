@@ -133,3 +133,17 @@ def test_precise_statistics_are_taken_of_the_pool(monkeypatch):
     monkeypatch.setattr(inference.nn, "precise", spy)
     run(SMALL | {"points": 2}, 0)
     assert seen == [100, 100]
+
+
+def test_weights_and_order_have_random_numbers_of_their_own(monkeypatch):
+    seen = []
+
+    def spy(n, size, rng):
+        seen.append(rng.standard_normal())
+        return inference_batches(n, size, rng)
+
+    inference_batches = inference.batches
+    monkeypatch.setattr(inference, "batches", spy)
+    for seed in (0, 1):
+        run(SMALL | {"examples": 8, "points": 2}, seed)
+    assert seen[0] != seen[1]
