@@ -74,7 +74,7 @@ def _fold(w, b, gamma, beta, mean, var, eps, broadcast, channels):
     if mean is None or var is None:
         raise TypeError("mean and var must be given: they are what is folded")
     wide = arrays.accumulator(w)
-    eps = checked_eps(eps, xp, wide)
+    eps = checked_eps(eps, w)
 
     def channel(name, value):
         return arrays.place(name, value, w, (channels,), wide)
