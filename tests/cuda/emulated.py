@@ -107,7 +107,9 @@ class Kernel:
         grid, block = _three(grid), _three(block)
         if block[0] * block[1] * block[2] > 1024 or max(grid[1:]) > 65535 or grid[0] >= 2**31:
             raise Failure(f"{self.name}: no GPU takes a grid of {grid}, blocks of {block}")
-        launch = _Launch(grid, block, shared_mem, self.device.order, *(self.device.columns or (0, 0)))
+        launch = _Launch(
+            grid, block, shared_mem, self.device.order, *(self.device.columns or (0, 0))
+        )
         addresses = [ctypes.cast(ctypes.pointer(v), ctypes.c_void_p) for v in values]
         self.device.launched.append((self.name, grid, block, shared_mem))
         failure = self.run(ctypes.byref(launch), (ctypes.c_void_p * len(values))(*addresses))

@@ -5,6 +5,7 @@ its result. What it writes there is found by :func:`check_guards`.
 """
 
 import contextlib
+import ctypes
 import weakref
 
 import numpy as np
@@ -76,8 +77,12 @@ def copyto(target, source, casting="same_kind"):
     np.copyto(_view(target), _view(source), casting=casting)
 
 
+def gapless(a):
+    """In place of ``cupy.ascontiguousarray``."""
+    return put(np.ascontiguousarray(_view(a)))
+
+
 def _view(a):
-    import ctypes
 
     size = sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)) + a.itemsize
     memory = (ctypes.c_ubyte * (size if a.size else 1)).from_address(a.data.ptr)

@@ -25,6 +25,7 @@ inline __half __float2half(float a) {
   uint16_t sign = std::signbit(a) ? 0x8000 : 0;
   a = std::fabs(a);
   if (std::isnan(a)) return {uint16_t(sign | 0x7fff)};
+  if (a == 0) return {sign};
   if (a >= 65520) return {uint16_t(sign | 0x7c00)};
   int exponent;
   std::frexp(a, &exponent);

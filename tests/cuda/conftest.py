@@ -1,0 +1,96 @@
+"""Where the kernels are tested: emulated on the CPU, in three orders of threads, and on a GPU."""
+
+import shutil
+import warnings
+
+import emulated
+import host_memory
+import numpy as np
+import pytest
+
+from bncourse.arrays import why_no_cupy
+from bncourse.kernels.gpu import module
+
+
+def cupy_or_skip():
+    """CuPy, which need not have a GPU; skips where it is not installed, and says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that no CUDA is found, which is as it should be
+        return pytest.importorskip("cupy", reason="CuPy is not installed: see `make cuda`")
+
+
+class Emulated:
+    """Arrays of CuPy in host memory, and kernels that g++ has built."""
+
+    def __init__(self, device):
+        self.device = device
+        self.put, self.get = host_memory.put, host_memory.get
+
+
+class Gpu:
+    """The real thing."""
+
+    device = None
+
+    def put(self, a, offset=0):
+        import cupy
+
+        a = np.asarray(a)
+        order = sorted(range(a.ndim), key=lambda k: a.strides[k], reverse=True)
+        packed = np.ascontiguousarray(a.transpose(order))
+        flat = cupy.empty(packed.size + offset, packed.dtype)[offset:]
+        flat.set(packed.ravel())
+        return flat.reshape(packed.shape).transpose(np.argsort(order).tolist())
+
+    def get(self, a):
+        return a.get()
+
+
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory):
+    """Folder for what g++ builds."""
+    return tmp_path_factory.mktemp("emulated")
+
+
+@pytest.fixture
+def emulate(builds, monkeypatch):
+    """Function that makes CuPy run its kernels on the CPU; takes an edit of their source."""
+    cupy = cupy_or_skip()
+    if shutil.which("g++") is None:
+        pytest.skip("there is no g++ to build the emulated kernels with")
+
+    def emulate(edit=lambda source: source):
+        device = emulated.Device(builds, edit)
+        _forget()
+        monkeypatch.setattr(cupy, "RawModule", device.RawModule)
+        monkeypatch.setattr(cupy, "copyto", host_memory.copyto)
+        monkeypatch.setattr(cupy, "ascontiguousarray", host_memory.gapless)
+        return Emulated(device)
+
+    with host_memory.used():
+        yield emulate
+    _forget()
+
+
+def _forget():
+    module.kernel.cache_clear()
+    module._module.cache_clear()
+
+
+ORDERS = {
+    "as numbered": emulated.FAST,
+    "backwards": emulated.BACKWARDS,
+    "shuffled": emulated.SHUFFLED,
+}
+
+
+@pytest.fixture(params=[*ORDERS, pytest.param("gpu", marks=pytest.mark.gpu)])
+def home(request):
+    """Where the kernels run; :class:`Emulated` or :class:`Gpu`."""
+    if request.param == "gpu":
+        if why_no_cupy():
+            pytest.skip(why_no_cupy())
+        return Gpu()
+    place = request.getfixturevalue("emulate")()
+    place.device.order = ORDERS[request.param]
+    return place
