@@ -387,7 +387,7 @@ kernel_gradient = Exercise(
     name="kernel_gradient",
     chapter=CHAPTER,
     question="A convolution without padding, with stride 1, puts out y of shape (N, O, P, Q) for x "
-    "of shape (N, C, H, W); its weights w have shape (O, C, k, k), where k = H - P + 1. The "
+    "of shape (N, C, H, W); its weights w have shape (O, C, r, r), where r = H - P + 1. The "
     "gradient of w: f(x, dy) -> dw, with dy in the shape of y. A convolution is a dense layer on "
     "windows.",
     reference=_kernel_gradient,
@@ -410,7 +410,7 @@ kernel_gradient = Exercise(
         Mistake(
             "the product is reshaped, not transposed",
             partial(_made_gradient, turn=lambda product: product),
-            "rows.T @ dy_rows has shape (C k k, O), and w has O in front: transpose it first.",
+            "rows.T @ dy_rows has shape (C r r, O), and w has O in front: transpose it first.",
         ),
         Mistake(
             "the rows of the windows run down the columns of the image",
@@ -423,7 +423,7 @@ kernel_gradient = Exercise(
                 _made_gradient,
                 order=(0, 2, 3, 4, 5, 1),
             ),
-            "Then w would have the shape (O, k, k, C). Channels first: N, P, Q, C, i, j.",
+            "Then w would have the shape (O, r, r, C). Channels first: N, P, Q, C, i, j.",
         ),
         Mistake(
             "each window is transposed",
@@ -489,9 +489,9 @@ kernel_gradient = Exercise(
     hints=(
         "For a dense layer y = u @ w, dw = u.T @ dy. Here u are the windows as rows, and dy has "
         "to become rows in the same order.",
-        "views = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3)) has the shape "
-        "(N, C, P, Q, k, k); u = views.transpose(0, 2, 3, 1, 4, 5).reshape(-1, C * k * k).",
-        "(dy.transpose(0, 2, 3, 1).reshape(-1, O).T @ u).reshape(O, C, k, k)",
+        "views = np.lib.stride_tricks.sliding_window_view(x, (r, r), axis=(2, 3)) has the shape "
+        "(N, C, P, Q, r, r); u = views.transpose(0, 2, 3, 1, 4, 5).reshape(-1, C * r * r).",
+        "(dy.transpose(0, 2, 3, 1).reshape(-1, O).T @ u).reshape(O, C, r, r)",
     ),
     praise="Seen from x, dw is a convolution too. Which array slides over which?",
 )
