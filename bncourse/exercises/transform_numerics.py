@@ -107,8 +107,9 @@ no_digit_left = Quantity(
         "Numbers near M are about u M apart, and mean(x**2) is kappa**2 variances.",
         "u kappa**2 = 1, and kappa is nearly the ratio of mean to spread.",
     ),
-    working="u kappa**2 = 1 at kappa = 1 / sqrt(2.2e-16) = 6.7e7. In the figure the curve of one "
-    "pass ends there in float64, and in float32 at 1 / sqrt(1.2e-7) = 2.9e3.",
+    working="u kappa**2 = 1 at kappa = 1 / sqrt(2.2e-16) = 6.7e7. In float32 it is 2.9e3; the "
+    "figure shows all digits lost near 1000 already, for its loop makes 4096 roundings of that "
+    "size, and not one.",
 )
 
 averaged_variance = Quantity(
@@ -581,5 +582,5 @@ far_variance = Exercise(
         "x.astype(float) has room for both.",
         "Subtract the mean before you square.",
     ),
-    praise="Can you do it in float32 alone? Subtract x[0] first, and look at what is left.",
+    praise="What if the first row is a stray value, a billion away from all others?",
 )
