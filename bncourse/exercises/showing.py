@@ -47,17 +47,22 @@ def _argument(name, value, index):
         return f"{name} = {array.item()!r}"
     if array.size <= LARGEST:
         return f"{name} = {_digits(array)}"
-    if array.ndim > 2 and len(index) > 1 and array[:, index[1]].size <= LARGEST:
+    if array.ndim > 2 and _has(array, index) and array[:, index[1]].size <= LARGEST:
         return f"{name}[:, {index[1]}] = {_digits(array[:, index[1]])}"
     return f"{name} = an array of shape {array.shape}{_feature(array, index)}"
 
 
 def _feature(array, index):
     """Mean and spread of the feature that ``index`` is in."""
-    if array.ndim < 2 or len(index) < 2 or array.dtype.kind != "f":
+    if array.ndim < 2 or not _has(array, index) or array.dtype.kind != "f":
         return ""
     values = array[:, index[1]]
     return f"; feature {index[1]} has mean {values.mean():.3g} and spread {values.std():.3g}"
+
+
+def _has(array, index):
+    """Whether the result's second axis may count features of the argument: it is no longer."""
+    return len(index) > 1 and index[1] < array.shape[1]
 
 
 def _seen(yours, wanted, index):

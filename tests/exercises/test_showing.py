@@ -86,6 +86,14 @@ def test_a_difference_in_eps_can_be_seen_in_a_few_lines(exercise, answer):
         assert max(len(line) for line in message.splitlines() if line[0] == " ") < 140
 
 
+@pytest.mark.parametrize("shape", [(4, 3, 5, 5), (30, 3)])
+def test_a_result_may_have_more_columns_than_an_argument(shape):
+    wanted = np.zeros((4, 9))
+    yours = wanted + (np.arange(9) == 8)
+    lines = difference("columns", yours, wanted, {"x": np.ones(shape)})
+    assert any("x = an array of shape" in line for line in lines)
+
+
 def test_numbers_are_short_but_keep_four_decimals():
     text, yours, wanted = shown([0.5, -0.00001, 2.0, np.nan], [1 / 3, 0.0, 1e-4, np.inf])
     assert (yours, wanted) == ("[0.5, 0, 2, nan]", "[0.3333, 0, 0.0001, inf]")
