@@ -10,18 +10,9 @@ import pytest
 from bncourse.exercises import EXERCISES, Exercise
 
 BOOK = Path(__file__).parents[2] / "book"
-WORKSHOP = "transform/workshop"  # exercises whose own chapter is not written yet
-
-
-def chapter(exercise):
-    """Slug of the notebook that asks it."""
-    written = (BOOK / f"{exercise.chapter}.ipynb").exists()
-    return exercise.chapter if written else WORKSHOP
-
-
 MARK = re.compile(r"^:::\{(exercise-start|solution-start|solution-end)\} *(.*)$", re.MULTILINE)
 LABEL = re.compile(r"^:label: (ex-[\w-]+)$", re.MULTILINE)
-CHAPTERS = sorted({chapter(e) for e in EXERCISES})
+CHAPTERS = sorted({e.chapter for e in EXERCISES})
 
 
 class Page:
@@ -97,7 +88,7 @@ def faults(page, exercises):
 @pytest.mark.parametrize("slug", CHAPTERS)
 def test_exercises_of_a_chapter(slug):
     page = Page(nbformat.read(BOOK / f"{slug}.ipynb", as_version=4).cells)
-    assert list(faults(page, [e for e in EXERCISES if chapter(e) == slug])) == []
+    assert list(faults(page, [e for e in EXERCISES if e.chapter == slug])) == []
 
 
 def notebook(stub, solution, label="ex-twice", told="Right. Good."):
