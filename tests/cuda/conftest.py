@@ -1,7 +1,6 @@
 """Where the kernels are tested: emulated on the CPU, in three orders of threads, and on a GPU."""
 
 import shutil
-import warnings
 
 import emulated
 import host_memory
@@ -10,13 +9,6 @@ import pytest
 
 from bncourse.arrays import why_no_cupy
 from bncourse.kernels.gpu import module
-
-
-def cupy_or_skip():
-    """CuPy, which need not have a GPU; skips where it is not installed, and says so."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that no CUDA is found, which is as it should be
-        return pytest.importorskip("cupy", reason="CuPy is not installed: see `make cuda`")
 
 
 class Emulated:
@@ -55,7 +47,7 @@ def builds(tmp_path_factory):
 @pytest.fixture
 def emulate(builds, monkeypatch):
     """Function that makes CuPy run its kernels on the CPU; takes an edit of their source."""
-    cupy = cupy_or_skip()
+    cupy = host_memory.cupy_or_skip()
     if shutil.which("g++") is None:
         pytest.skip("there is no g++ to build the emulated kernels with")
 

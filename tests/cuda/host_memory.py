@@ -6,13 +6,22 @@ its result. What it writes there is found by :func:`check_guards`.
 
 import contextlib
 import ctypes
+import warnings
 import weakref
 
 import numpy as np
+import pytest
 
 GUARD = 4096  # bytes
 _FILL = 0xFF  # NaN in each floating dtype
 _alive = []
+
+
+def cupy_or_skip():
+    """CuPy, which need not have a GPU; skips where it is not installed, and says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that no CUDA is found, which is as it should be
+        return pytest.importorskip("cupy", reason="CuPy is not installed: see `make cuda`")
 
 
 class _Block:

@@ -19,12 +19,13 @@ __device__ inline A passed(T dy, T x, const Affine<A>& affine, Index relu) {
 }
 
 // The same by the output y, where there was a residual; what is left is kept for the second pass.
-template <typename T, int V>
-__device__ inline void mask(Group<T, V>& upstream, const T* y, T* dresidual, const Places<V>& at) {
-  Group<T, V> result;
+template <typename T, int V, int K>
+__device__ inline void mask(Group<T, V, K>& upstream, const T* y, T* dresidual,
+                            const Places<K>& at) {
+  Group<T, V, K> result;
   result.load(y, at);
 #pragma unroll
-  for (int k = 0; k < GROUP<V>; ++k) {
+  for (int k = 0; k < K; ++k) {
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       if (!(widen(result.vector[k].value[v]) > 0)) upstream.vector[k].value[v] = narrow<T>(0);
@@ -40,10 +41,11 @@ __device__ inline void block_sums(const T* dy, const T* x, const T* y, T* dresid
                                   Sums<A> (&part)[CHANNELS<ACROSS, V>]) {
   constexpr int L = CHANNELS<ACROSS, V>;
   Total<A> total[V], total_x_hat[V];
-  Group<T, V> upstream, group;
+  constexpr int K = GROUP<V, 2>;
+  Group<T, V, K> upstream, group;
   Walk at = walk(n, c, s);
   while (at.inside()) {
-    Places<V> places(at);
+    Places<K> places(at);
     upstream.load(dy, places);
     group.load(x, places);
     if (y) mask(upstream, y, dresidual, places);
@@ -51,7 +53,7 @@ __device__ inline void block_sums(const T* dy, const T* x, const T* y, T* dresid
     for (int v = 0; v < V; ++v) {
       A sum = 0, sum_x_hat = 0;
 #pragma unroll
-      for (int k = 0; k < GROUP<V>; ++k) {
+      for (int k = 0; k < K; ++k) {
         if (k >= places.size) continue;
         T value = group.vector[k].value[v];
         const Affine<A>& to = affine[ACROSS ? v : 0];
@@ -74,14 +76,15 @@ template <typename T, typename A, int V, bool ACROSS>
 __device__ inline void block_gradient(const T* dy, const T* x, T* dx, Index n, Index c, Index s,
                                       Index relu, const Affine<A> (&affine)[CHANNELS<ACROSS, V>],
                                       const Sums<A> (&mean)[CHANNELS<ACROSS, V>]) {
-  Group<T, V> upstream, group;
+  constexpr int K = GROUP<V, 2>;
+  Group<T, V, K> upstream, group;
   Walk at = walk(n, c, s);
   while (at.inside()) {
-    Places<V> places(at);
+    Places<K> places(at);
     upstream.load(dy, places);
     group.load(x, places);
 #pragma unroll
-    for (int k = 0; k < GROUP<V>; ++k) {
+    for (int k = 0; k < K; ++k) {
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         T value = group.vector[k].value[v];
@@ -99,7 +102,7 @@ __device__ inline void block_gradient(const T* dy, const T* x, T* dx, Index n, I
 // A block writes one row of `partial`, which is (2 quantities, gridDim.y rows, channels). y and
 // dresidual are given where there was a residual; then relu is 0.
 template <typename T, typename A, int V, bool ACROSS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS<A>)
     gather_sums(const T* dy, const T* x, const T* y, T* dresidual, Index n, Index c, Index s,
                 const double* mean, const double* rest, const double* inv_std, const void* gamma,
                 Index gamma_kind, const void* beta, Index beta_kind, Index relu, double* partial) {
@@ -153,7 +156,7 @@ __device__ inline void means_of(const double* sum_dy, const double* sum_dy_x_hat
 
 // With the sums over the batch, of `count` values; an infinite count is inference.
 template <typename T, typename A, int V, bool ACROSS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS<A>)
     gradient(const T* dy, const T* x, T* dx, Index n, Index c, Index s, const double* mean,
              const double* rest, const double* inv_std, const void* gamma, Index gamma_kind,
              const void* beta, Index beta_kind, Index relu, const double* sum_dy,
@@ -168,7 +171,7 @@ __global__ void __launch_bounds__(THREADS)
 
 // All in one launch, where gridDim.y is 1: a block has the whole of its channels.
 template <typename T, typename A, int V, bool ACROSS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS<A>)
     backward(const T* dy, const T* x, const T* y, T* dresidual, T* dx, Index n, Index c, Index s,
              const double* mean, const double* rest, const double* inv_std, const void* gamma,
              Index gamma_kind, const void* beta, Index beta_kind, Index relu, double count,

@@ -32,22 +32,23 @@ __device__ inline A rectified(A a) {
 // values at a time. origin is one of the channel's values, so the mean of what is summed is small.
 template <typename T, typename A, int V>
 __device__ inline void gather(const T* x, Walk at, const A (&origin)[V], Moments<A> (&lane)[V]) {
-  Group<T, V> group;
+  constexpr int K = GROUP<V, 1>;
+  Group<T, V, K> group;
   while (at.inside()) {
-    Places<V> places(at);
+    Places<K> places(at);
     group.load(x, places);
     A size = places.size, n = lane[0].n, part = size / (n + size);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      A d[GROUP<V>], sum = 0, m2 = 0;
+      A d[K], sum = 0, m2 = 0;
 #pragma unroll
-      for (int k = 0; k < GROUP<V>; ++k) {
+      for (int k = 0; k < K; ++k) {
         d[k] = k < places.size ? A(widen(group.vector[k].value[v])) - origin[v] : A(0);
         sum += d[k];
       }
       A mean = sum / size;
 #pragma unroll
-      for (int k = 0; k < GROUP<V>; ++k) {
+      for (int k = 0; k < K; ++k) {
         A e = k < places.size ? d[k] - mean : A(0);
         m2 += e * e;
       }
@@ -92,13 +93,14 @@ __device__ inline void block_normalize(const T* x, const T* residual, T* y, Inde
                                        Index s, Index relu,
                                        const Affine<A> (&affine)[CHANNELS<ACROSS, V>]) {
   Walk at = walk(n, c, s);
-  Group<T, V> group, other;
+  constexpr int K = GROUP<V, 1>;
+  Group<T, V, K> group, other;
   while (at.inside()) {
-    Places<V> places(at);
+    Places<K> places(at);
     group.load(x, places);
     if (residual) other.load(residual, places);
 #pragma unroll
-    for (int k = 0; k < GROUP<V>; ++k) {
+    for (int k = 0; k < K; ++k) {
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         A a = affine[ACROSS ? v : 0](widen(group.vector[k].value[v]));
@@ -111,7 +113,7 @@ __device__ inline void block_normalize(const T* x, const T* residual, T* y, Inde
   }
 }
 
-// What happens to the channels of this thread.
+// What happens to the channels of this thread. Where no rest is given it is 0.
 template <typename A, int L>
 __device__ inline void affine_of(const double* mean, const double* rest, const double* inv_std,
                                  Parameter gamma, Parameter beta, Index c, Affine<A> (&affine)[L]) {
@@ -119,13 +121,14 @@ __device__ inline void affine_of(const double* mean, const double* rest, const d
 #pragma unroll
   for (int l = 0; l < L; ++l) {
     Index at = channel_vector() * L + l;
-    affine[l] = Affine<A>(mean[at], rest[at], inv_std[at], gamma.at(at, 1), beta.at(at, 0));
+    affine[l] = Affine<A>(mean[at], rest ? rest[at] : 0, inv_std[at], gamma.at(at, 1),
+                          beta.at(at, 0));
   }
 }
 
 // A block writes one row of `partial`, which is (4 quantities, gridDim.y rows, channels).
 template <typename T, typename A, int V, bool ACROSS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS<A>)
     gather_moments(const T* x, Index n, Index c, Index s, double* partial) {
   constexpr int L = CHANNELS<ACROSS, V>;
   extern __shared__ double shared[];
@@ -164,16 +167,15 @@ __global__ void __launch_bounds__(THREADS)
 // Statistics that are given, in any dtype, in the form that the other kernels take.
 __global__ void __launch_bounds__(THREADS)
     given_moments(const void* given_mean, Index mean_kind, const void* given_var, Index var_kind,
-                  double eps, Index channels, double* mean, double* rest, double* inv_std) {
+                  double eps, Index channels, double* mean, double* inv_std) {
   Index c = Index(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c >= channels) return;
   mean[c] = Parameter{given_mean, mean_kind}.at(c, 0);
-  rest[c] = 0;
   inv_std[c] = 1 / sqrt(Parameter{given_var, var_kind}.at(c, 1) + eps);
 }
 
 template <typename T, typename A, int V, bool ACROSS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS<A>)
     normalize(const T* x, const T* residual, T* y, Index n, Index c, Index s, const double* mean,
               const double* rest, const double* inv_std, const void* gamma, Index gamma_kind,
               const void* beta, Index beta_kind, Index relu) {
@@ -184,7 +186,7 @@ __global__ void __launch_bounds__(THREADS)
 
 // All in one launch, where gridDim.y is 1: a block has the whole of its channels.
 template <typename T, typename A, int V, bool ACROSS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS<A>)
     forward(const T* x, const T* residual, T* y, Index n, Index c, Index s, double eps,
             const void* gamma, Index gamma_kind, const void* beta, Index beta_kind, Index relu,
             double* mean, double* rest, double* m2, double* inv_std) {

@@ -1,30 +1,55 @@
 """Kernels for one batch: in which blocks, and compiled for which types."""
 
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from bncourse.kernels.gpu.module import KINDS, kernel
 from bncourse.kernels.gpu.plan import THREADS, layout, plan
 
 _CHANNELS = 8  # that a block merges, a warp each
 
 
+_statistics = ContextVar("statistics", default="float32")
+
+
+@contextmanager
+def carried_in(statistics):
+    """Carry sums in ``"float32"`` (the default) or ``"float64"`` for what is called inside.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if statistics not in ("float32", "float64"):
+        raise ValueError(f"statistics must be 'float32' or 'float64', not {statistics!r}")
+    before = _statistics.set(statistics)
+    try:
+        yield
+    finally:
+        _statistics.reset(before)
+
+
 class Launch:
-    """How kernels are launched for the batch ``x`` that is reduced over ``axes``.
+    """How kernels are launched for the batch ``x`` that looks like ``shape`` to them.
 
     Attributes
     ----------
     plan : plan.Plan
     size : plan.Layout
         What the kernels are told of the shape of ``x``.
-    channels : int
+    channels, count : int
+        How many, and how many values each.
     """
 
-    def __init__(self, x, axes, statistics):
-        found = layout(x.shape, x.strides, x.itemsize, axes)
-        if x.dtype.name == "float64":
-            statistics = "float64"
+    def __init__(self, x, shape):
+        found = layout(x.shape, x.strides, x.itemsize, shape)
+        statistics = "float64" if x.dtype.name == "float64" else _statistics.get()
         self.x = x
         self.plan = plan(found, x.itemsize, _aligned(x))
         self.size = self.plan.layout
         self.channels = found.c
+        self.count = found.n * found.s
         self._types = (x.dtype.name, statistics, self.plan.vector, self.plan.across)
         self._itemsize = 8 if statistics == "float64" else 4
 

@@ -4,6 +4,7 @@ Only numbers, no device: all of it can be computed, and tested, where there is n
 """
 
 from functools import cache
+from math import prod
 from typing import NamedTuple
 
 THREADS = 256  # a block; as in tile.cu
@@ -58,35 +59,30 @@ class Plan(NamedTuple):
         return THREADS // _WARP * self.block[0] * channels * quantities * itemsize
 
 
-def layout(shape, strides, itemsize, axes):
-    """:class:`Layout` of an array that is reduced over ``axes``; ``None`` if it has gaps.
+def layout(shape, strides, itemsize, view):
+    """:class:`Layout` of an array that looks like ``view``; ``None`` if it has gaps.
 
-    The channels must be neighbors in memory, in the order of their axes. So NCHW, NHWC and
-    (N, D) have one, and so has NHWC that was transposed to look like NCHW.
+    ``view`` is (N, C, L) or (R, C), as in :mod:`bncourse.kernels.layout`. The channels must be
+    neighbors in memory, in the order of their axes: NCHW, NHWC and (N, D) are, and so is NHWC
+    that was transposed to look like NCHW.
     """
-    order = sorted(
-        (a for a, n in enumerate(shape) if n != 1), key=lambda a: strides[a], reverse=True
-    )
+    first = next(a for a in range(len(shape)) if prod(shape[:a]) == view[0])
+    last = next(a for a in range(len(shape) + 1) if prod(shape[:a]) == view[0] * view[1])
+    long = [a for a in range(len(shape)) if shape[a] != 1]  # strides of others mean nothing
+    order = sorted(long, key=lambda a: strides[a], reverse=True)
     expected = itemsize
     for a in reversed(order):
         if strides[a] != expected:
             return None
         expected *= shape[a]
-    sizes = [1, 1, 1]  # before the channels, the channels, behind them
-    part, channels = 0, []
-    for a in order:
-        if a not in axes:
-            part = max(part, 1)
-            channels.append(a)
-        elif part == 1:
-            part = 2
-        if part == 2 and a not in axes:
-            return None  # channels on both sides of other axes
-        sizes[part] *= shape[a]
-    if channels != sorted(channels):
+    channels = [a for a in order if first <= a < last]
+    if not channels:
+        return Layout(1, 1, prod(shape))
+    begin, end = order.index(channels[0]), order.index(channels[-1]) + 1
+    if channels != sorted(channels) or end - begin != len(channels):
         return None
-    n, c, s = sizes
-    return Layout(1, 1, n * s) if c == 1 else Layout(n, c, s)
+    before, behind = (prod(shape[a] for a in part) for part in (order[:begin], order[end:]))
+    return Layout(before, view[1], behind)
 
 
 def vectors(itemsize):

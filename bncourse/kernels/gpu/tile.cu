@@ -15,15 +15,19 @@ typedef long long Index;  // there are tensors of more than 2^31 values
 constexpr int THREADS = 256;
 constexpr int WARP = 32;
 
+// Blocks that should find room on a multiprocessor: its registers are divided among so many.
+template <typename A>
+constexpr int BLOCKS = sizeof(A) == 4 ? 2 : 1;
+
 template <typename T, int V>
 struct alignas(V * sizeof(T)) Vector {
   T value[V];
 };
 
-// Loads that a thread has under way at once. Memory answers in hundreds of cycles, and what is
-// asked for in that time is what keeps it busy.
-template <int V>
-constexpr int GROUP = V == 1 ? 8 : V == 8 ? 2 : 4;
+// Loads that a thread has under way at once, from each of so many arrays. Memory answers in
+// hundreds of cycles, and what is asked for in that time is what keeps it busy.
+template <int V, int ARRAYS>
+constexpr int GROUP = (V == 1 ? 8 : V == 8 ? 2 : 4) / ARRAYS;
 
 __device__ inline float widen(__half a) { return __half2float(a); }
 __device__ inline float widen(float a) { return a; }
@@ -93,15 +97,15 @@ __device__ inline Walk walk(Index n, Index c, Index s) {
               Index(gridDim.y) * blockDim.y);
 }
 
-// The offsets of the next vectors of a walk, GROUP of them or what is left.
-template <int V>
+// The offsets of the next vectors of a walk, K of them or what is left.
+template <int K>
 struct Places {
-  Index offset[GROUP<V>];
+  Index offset[K];
   int size = 0;
 
   __device__ explicit Places(Walk& at) {
 #pragma unroll
-    for (int k = 0; k < GROUP<V>; ++k) {
+    for (int k = 0; k < K; ++k) {
       if (at.inside()) {
         offset[k] = at.offset;
         size = k + 1;
@@ -112,22 +116,22 @@ struct Places {
 };
 
 // What lies at these places: all of it is asked for before any of it is used.
-template <typename T, int V>
+template <typename T, int V, int K>
 struct Group {
-  Vector<T, V> vector[GROUP<V>];
+  Vector<T, V> vector[K];
 
-  __device__ void load(const T* x, const Places<V>& at) {
+  __device__ void load(const T* x, const Places<K>& at) {
     const Vector<T, V>* vectors = reinterpret_cast<const Vector<T, V>*>(x);
 #pragma unroll
-    for (int k = 0; k < GROUP<V>; ++k) {
+    for (int k = 0; k < K; ++k) {
       if (k < at.size) vector[k] = vectors[at.offset[k]];
     }
   }
 
-  __device__ void store(T* y, const Places<V>& at) const {
+  __device__ void store(T* y, const Places<K>& at) const {
     Vector<T, V>* vectors = reinterpret_cast<Vector<T, V>*>(y);
 #pragma unroll
-    for (int k = 0; k < GROUP<V>; ++k) {
+    for (int k = 0; k < K; ++k) {
       if (k < at.size) vectors[at.offset[k]] = vector[k];
     }
   }
