@@ -60,22 +60,22 @@ def softmax_cross_entropy_forward(logits, labels):
             "(m, K) and (m,) are needed"
         )
     m, classes = logits.shape
-    if bool(xp.any((labels < 0) | (labels >= classes))):
-        raise ValueError(f"labels must lie in 0 to {classes - 1}, the columns of logits")
     # In the default integer type: that of the labels, uint8 say, may not hold all the columns.
     index = xp.arange(classes, device=arrays.compat.device(logits))
     chosen = index[None, :] == arrays.cast(labels, index.dtype)[:, None]
+    if int(xp.count_nonzero(chosen)) != m:
+        raise ValueError(f"labels must lie in 0 to {classes - 1}, the columns of logits")
     one_hot = arrays.cast(chosen, logits.dtype)
     if m == 0:
         zero = xp.sum(logits)
         return zero, CrossEntropyCache(logits, one_hot)
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
-    e = xp.exp(shifted)
-    total = xp.sum(e, axis=1, keepdims=True)
+    p = xp.exp(shifted)
+    total = xp.sum(p, axis=1, keepdims=True)
+    p /= total
     # Chosen, not multiplied by 0: -inf times 0, from one hopeless class, would poison the rest.
-    picked = xp.sum(xp.where(chosen, shifted, xp.zeros_like(shifted)), axis=1)
-    loss = xp.mean(xp.log(total[:, 0]) - picked)
-    return loss, CrossEntropyCache(e / total, one_hot)
+    surprise = xp.where(chosen, xp.log(total) - shifted, xp.zeros_like(shifted))
+    return xp.sum(surprise) / m, CrossEntropyCache(p, one_hot)
 
 
 def softmax_cross_entropy_backward(cache):

@@ -58,13 +58,17 @@ class Module:
         are added up already, and an optimizer must not take the same step twice. ``seen`` holds
         the ids of layers to pass over.
         """
-        seen = set() if seen is None else seen
+        found = []
+        self._list(prefix, set() if seen is None else seen, found)
+        return iter(found)
+
+    def _list(self, prefix, seen, found):
         if id(self) in seen:
             return
         seen.add(id(self))
-        yield prefix, self
+        found.append((prefix, self))
         for name, child in self.children().items():
-            yield from child.modules(f"{prefix}{name}.", seen)
+            child._list(f"{prefix}{name}.", seen, found)
 
     def parameters(self):
         """All learned arrays by dotted name, e.g. ``"1.gamma"``; change them in place."""
