@@ -42,9 +42,12 @@ def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1, mask=None):
     -------
     y : array
         In the shape and dtype of ``x``. Statistics and arithmetic are carried in the widest
-        precision of the device (float64 on a CPU), and rounded once, at the end.
+        precision of the device (float64 on a CPU), and rounded once, at the end. The kernels
+        that are chosen for large float32 arrays (:func:`bncourse.kernels.using`) may differ from
+        that by two units in the last place.
     cache : NormCache
-        For :func:`batch_norm_backward`. An empty batch gives an empty ``y`` and a count of 0.
+        For :func:`batch_norm_backward`. It holds ``x`` itself, not a copy: do not change ``x``
+        in place before going back. An empty batch gives an empty ``y`` and a count of 0.
 
     Raises
     ------

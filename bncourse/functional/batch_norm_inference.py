@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from bncourse import arrays
+from bncourse import arrays, kernels
 from bncourse.functional.batch_norm import layout
 from bncourse.functional.normalization import checked_eps
 
@@ -50,26 +50,24 @@ class InferenceCache(NamedTuple):
 
     Attributes
     ----------
-    d : array
-        ``x - mean``, in the accumulation precision.
+    x : array
+        The input itself, not a copy: leave it as it is until the backward pass.
     inv_std : array
         ``1 / sqrt(var + eps)``, shaped to broadcast against ``x``.
     gamma, beta, mean, var : array or None
         As they were given.
-    axes : tuple of int
-        The axes that are not channel axes.
-    dtype : dtype
-        That of ``x``.
+    axes, channel_axes : tuple of int
+        The axes that are not channel axes, and those that are.
     """
 
-    d: Any
+    x: Any
     inv_std: Any
     gamma: Any
     beta: Any
     mean: Any
     var: Any
     axes: tuple
-    dtype: Any
+    channel_axes: tuple
 
 
 def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
@@ -97,14 +95,18 @@ def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     center, variance = shaped("mean", mean), shaped("var", var)
     if bool(xp.any(variance < 0)):
         raise ValueError("var must not be negative: pass variances, not their logarithms")
-    d = arrays.cast(x, wide) - center
     inv_std = 1 / xp.sqrt(variance + eps)
-    y = d * inv_std
-    if gamma is not None:
-        y = y * shaped("gamma", gamma)
-    if beta is not None:
-        y = y + shaped("beta", beta)
-    cache = InferenceCache(d, inv_std, gamma, beta, mean, var, axes, x.dtype)
+    scale = inv_std if gamma is None else inv_std * shaped("gamma", gamma)
+    shift = None if beta is None else shaped("beta", beta)
+    cache = InferenceCache(x, inv_std, gamma, beta, mean, var, axes, channel_axes)
+    kernel, found = kernels.choose(x, axes, channel_axes)
+    if kernel is not None:
+        shift = xp.zeros_like(scale) if shift is None else shift
+        flat = (xp.reshape(a, (-1,)) for a in (center, scale, shift))
+        return kernel.affine(x, *flat, found.shape), cache
+    y = (arrays.cast(x, wide) - center) * scale
+    if shift is not None:
+        y = y + shift
     return arrays.cast(y, x.dtype), cache
 
 
@@ -140,26 +142,41 @@ def batch_norm_inference_backward(dy, cache):
         As :func:`batch_norm_backward`.
     """
     arrays.check_cache(cache, InferenceCache, "batch_norm_inference_forward")
-    d, inv_std, gamma, beta, mean, var, axes, dtype = cache
-    xp = arrays.check_upstream(dy, d.shape, d)
-    dy = arrays.cast(dy, d.dtype)
-    sum_dy = xp.sum(dy, axis=axes, keepdims=True)
-    sum_dy_x_hat = xp.sum(dy * d, axis=axes, keepdims=True) * inv_std
-    scale = inv_std
-    if gamma is not None:
-        per_channel = tuple(n for a, n in enumerate(d.shape) if a not in axes)
-        given = arrays.place("gamma", gamma, d, per_channel, d.dtype)
-        scale = scale * xp.reshape(given, inv_std.shape)
+    x, inv_std, gamma, beta, mean, var, axes, channel_axes = cache
+    xp = arrays.check_upstream(dy, x.shape, x)
+    wide, per_channel = inv_std.dtype, tuple(x.shape[a] for a in channel_axes)
+
+    def shaped(name, value):
+        return xp.reshape(arrays.place(name, value, x, per_channel, wide), inv_std.shape)
+
+    center = shaped("mean", mean)
+    scale = inv_std if gamma is None else inv_std * shaped("gamma", gamma)
+    dx, sum_dy, sum_dy_x_hat = _gradients(dy, x, center, inv_std, scale, axes, channel_axes)
 
     def like(total, given):
         floating = not isinstance(given, (list, tuple)) and xp.isdtype(given.dtype, "real floating")
-        total = xp.reshape(total, tuple(n for a, n in enumerate(d.shape) if a not in axes))
-        return arrays.cast(total, given.dtype if floating else dtype)
+        total = xp.reshape(total, per_channel)
+        return arrays.cast(total, given.dtype if floating else x.dtype)
 
     return (
-        arrays.cast(dy * scale, dtype),
+        dx,
         None if gamma is None else like(sum_dy_x_hat, gamma),
         None if beta is None else like(sum_dy, beta),
         like(-scale * sum_dy, mean),
         like(-scale * inv_std * sum_dy_x_hat / 2, var),
     )
+
+
+def _gradients(dy, x, mean, inv_std, scale, axes, channel_axes):
+    """``dy * scale``, and sums of ``dy`` and ``dy * x_hat``, shaped to broadcast."""
+    kernel, found = kernels.choose(x, axes, channel_axes)
+    if kernel is not None and dy.dtype == x.dtype:
+        flat = [a.reshape(-1) for a in (mean, inv_std, scale)]
+        sums = kernel.gradient_sums(dy, x, *flat[:2], found.shape)
+        dx = kernel.affine(dy, 0 * flat[0], flat[2], 0 * flat[0], found.shape)
+        return dx, *(a.reshape(found.broadcast) for a in sums)
+    xp, wide = arrays.namespace(x=x), inv_std.dtype
+    dy, d = arrays.cast(dy, wide), arrays.cast(x, wide) - mean
+    sum_dy = xp.sum(dy, axis=axes, keepdims=True)
+    sum_dy_x_hat = xp.sum(dy * d, axis=axes, keepdims=True) * inv_std
+    return arrays.cast(dy * scale, x.dtype), sum_dy, sum_dy_x_hat

@@ -74,7 +74,7 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
     per_parameter = tuple([x.shape[a] for a in parameter_axes])
     gamma = _parameter("gamma", gamma, x, per_parameter)
     beta = _parameter("beta", beta, x, per_parameter)
-    if centered and mask is None and _by_channel(x, axes, parameter_axes):
+    if centered and mask is None:
         done = _fused_forward(x, gamma, beta, eps, axes, parameter_axes)
         if done is not None:
             return done
@@ -108,7 +108,7 @@ def normalize_backward(dy, cache):
     x, inv_std, gamma, beta, moments, _, axes, parameter_axes, mask, centered = cache
     xp = arrays.check_upstream(dy, x.shape, x)
     wide = inv_std.dtype
-    if centered and mask is None and _by_channel(x, axes, parameter_axes):
+    if centered and mask is None:
         done = _fused_backward(dy, cache)
         if done is not None:
             return done
@@ -129,14 +129,9 @@ def normalize_backward(dy, cache):
     return arrays.cast(dx, x.dtype), dgamma, dbeta
 
 
-def _by_channel(x, axes, parameter_axes):
-    """Whether what is kept and what has parameters are the same axes, as in batch norm."""
-    return len(axes) + len(parameter_axes) == x.ndim and not set(axes).intersection(parameter_axes)
-
-
 def _fused_forward(x, gamma, beta, eps, axes, parameter_axes):
     """As :func:`normalize_forward`, by a kernel; ``None`` if there is none for ``x``."""
-    kernel, layout = kernels.choose(x, axes)
+    kernel, layout = kernels.choose(x, axes, parameter_axes)
     done = kernel and kernel.forward(x, gamma, beta, eps, layout.shape)
     if done is None:
         return None
@@ -150,8 +145,8 @@ def _fused_forward(x, gamma, beta, eps, axes, parameter_axes):
 
 def _fused_backward(dy, cache):
     """As :func:`normalize_backward`, by a kernel; ``None`` if there is none for ``x``."""
-    x, inv_std, gamma, beta, moments, rest, axes, *_ = cache
-    kernel, layout = kernels.choose(x, axes)
+    x, inv_std, gamma, beta, moments, rest, axes, parameter_axes, *_ = cache
+    kernel, layout = kernels.choose(x, axes, parameter_axes)
     if kernel is None or dy.dtype != x.dtype:
         return None
     dx, sum_dy, sum_dy_x_hat = kernel.backward(
@@ -170,7 +165,8 @@ def _like(total, parameter):
     """A sum in shape and dtype of its ``parameter``; ``None`` if there is none."""
     if parameter is None:
         return None
-    return arrays.cast(total, parameter.dtype).reshape(parameter.shape)
+    total = arrays.cast(total, parameter.dtype)
+    return total if parameter.ndim == 1 else total.reshape(parameter.shape)
 
 
 def _normalized(cache):

@@ -28,15 +28,17 @@ MODULES = {"numba": (compiled,), "numpy": (lanes, blocks)}  # the faster first
 _fused = ContextVar("fused", default=None)
 
 
-def choose(x, axes):
+def choose(x, axes, channels):
     """The fastest kernels that take ``x``, reduced over ``axes``, and its :class:`.Layout`.
+
+    ``channels`` are the axes along which there are parameters: all others, for a batch norm.
 
     ``None, None`` if there are none, or none are wanted; see :func:`using`.
     """
     fused = _fused.get() or _from_environment()
     if fused == "never":
         return None, None
-    found = layout.of(x.shape, axes)
+    found = layout.of(x.shape, axes, channels)
     for name, modules in MODULES.items() if found else ():
         if fused in ("auto", "always", name):
             for kernels in modules:

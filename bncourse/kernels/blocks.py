@@ -68,6 +68,29 @@ def backward(dy, x, mean, rest, inv_std, gamma, shape):
     return dx, sum_dy, sum_dy_x_hat
 
 
+def affine(x, mean, scale, shift, shape):
+    """``(x - mean) * scale + shift`` in the shape of ``x``: batch norm by given statistics."""
+    y = np.empty_like(x)
+    maps, out = _maps(x, shape), _maps(y, shape)
+    for c in _blocks(maps):
+        d = maps[:, c] - mean[c, None]
+        d *= scale[c, None]
+        d += shift[c, None]
+        out[:, c] = d
+    return y
+
+
+def gradient_sums(dy, x, mean, inv_std, shape):
+    """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,)."""
+    upstream, maps = _maps(dy, shape), _maps(x, shape)
+    sum_dy, sum_dy_x_hat = np.empty((2, shape[1]))
+    for c in _blocks(maps):
+        d, g = maps[:, c] - mean[c, None], upstream[:, c].astype(np.float64)
+        sum_dy[c] = g.sum(axis=(0, 2))
+        sum_dy_x_hat[c] = np.einsum("ncl,ncl->c", g, d) * inv_std[c]
+    return sum_dy, sum_dy_x_hat
+
+
 def _maps(a, shape):
     return a.reshape(shape if len(shape) == 3 else (*shape, 1))
 

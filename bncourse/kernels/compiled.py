@@ -1,8 +1,7 @@
-"""Batch norm by loops that Numba compiles; the arithmetic is float64, rounded once at the end.
+"""Batch norm by loops that Numba compiles, on one thread or on several.
 
-PyTorch reads ``x`` for the mean, for the variance and for ``y``; here a channel of maps is still
-in the cache when its ``y`` is made, so that it comes from memory once. What is shared among
-threads, and in which order sums are added, does not depend on how many there are.
+Maps are shared among threads by channels, a table by rows. Neither what is added to what nor in
+which order depends on how many threads there are.
 """
 
 from functools import cache
@@ -13,11 +12,11 @@ import numpy as np
 from bncourse.kernels import threads
 
 _LEAST = 2**11  # values: below, all is done before Numba would be loaded
-_ROW = 4096  # values: a row of so many channels' maps is long enough for the memory
+_TINY = 1e-30  # a smaller eps, and what is beside it in a variance, is lost in squares of float32
 
 
 def supports(x, shape):
-    """Whether Numba is there, and ``x`` is float32 or float64 and not tiny."""
+    """Whether Numba is there, and ``x`` is float32 or float64 in NumPy and not very small."""
     return (
         type(x) is np.ndarray
         and x.size >= _LEAST
@@ -41,118 +40,145 @@ def available():
 def forward(x, gamma, beta, eps, shape):
     """``y`` in the shape of ``x``; ``mean, rest, m2, inv_std``, each float64 of shape (C,).
 
-    ``None`` where squares overflow, which the general form knows how to avoid.
+    ``None`` where squares overflow, or might underflow: the general form knows what to do.
     """
-    y = np.empty_like(x)
+    y, statistics = np.empty_like(x), np.empty((4, shape[1]))
     x, out = _seen(x, shape), _seen(y, shape)
-    gamma, beta = _flat(gamma, 1, x, shape), _flat(beta, 0, x, shape)
-    statistics = np.empty((4, shape[1]))
-    mean, rest, m2, inv_std = statistics
-    refine = x.dtype == np.float64
-    parts = threads.count(x.size)
+    gamma, beta = _flat(gamma, 1, x), _flat(beta, 0, x)
+    refine = x.dtype.char == "d"
     if len(shape) == 3:
-        loops, width = _maps(), _width(shape)
-
-        def channels(first, last):
-            loops.forward(
-                x, gamma, beta, eps, refine, out, mean, rest, m2, inv_std, first, last, width
-            )
-
-        threads.share(channels, threads.cuts(shape[1], parts))
-    elif parts == 1:
-        _table().forward(x, gamma, beta, eps, refine, out, mean, rest, m2, inv_std)
-    else:
-        loops = _table()
-        rows = threads.cuts(len(x), parts, loops.CHUNK)
-        sums = loops.no_sums(x)
-        loops.begin(x, mean, m2)
-        for _ in range(1 + refine):
-            threads.share(lambda a, b: loops.deviations(x, mean, m2, a, b, sums), rows)
-            loops.improve(sums, len(x), mean, rest, m2)
-        scale, shift = loops.coefficients(len(x), gamma, beta, eps, rest, m2, inv_std)
-        threads.share(lambda a, b: loops.affine(x, mean, scale, shift, out, a, b), rows)
-    if refine and not np.isfinite(m2).all():
+        fine = _forward_maps(x, gamma, beta, eps, refine, out, statistics)
+    elif eps < _TINY and not refine:
         return None
-    return y, mean, rest, m2, inv_std
+    elif (parts := threads.count(x.size)) == 1:
+        fine = _table().forward(x, gamma, beta, eps, refine, out, statistics)
+    else:
+        fine = _forward_table(x, gamma, beta, eps, refine, out, statistics, parts)
+    return (y, statistics[0], statistics[1], statistics[2], statistics[3]) if fine else None
 
 
 def backward(dy, x, mean, rest, inv_std, gamma, shape):
     """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,)."""
-    dx = np.empty_like(x)
-    gamma = _flat(gamma, 1, x, shape)
-    dy, x, out = (_seen(a, shape) for a in (np.ascontiguousarray(dy), x, dx))
-    sum_dy, sum_dy_x_hat = np.empty((2, shape[1]))
-    parts = threads.count(x.size)
+    dx, sums = np.empty_like(x), np.empty((2, shape[1]))
+    dy, x, out = _seen(np.ascontiguousarray(dy), shape), _seen(x, shape), _seen(dx, shape)
+    gamma = _flat(gamma, 1, x)
     if len(shape) == 3:
-        loops, width = _maps(), _width(shape)
-
-        def channels(first, last):
-            loops.backward(
-                dy, x, mean, rest, inv_std, gamma, out, sum_dy, sum_dy_x_hat, first, last, width
-            )
-
-        threads.share(channels, threads.cuts(shape[1], parts))
-    elif parts == 1:
-        _table().backward(dy, x, mean, rest, inv_std, gamma, out, sum_dy, sum_dy_x_hat)
+        _backward_maps(dy, x, mean, rest, inv_std, gamma, out, sums)
+    elif (parts := threads.count(x.size)) == 1:
+        _table().backward(dy, x, mean, rest, inv_std, gamma, out, sums)
     else:
-        loops = _table()
-        rows = threads.cuts(len(x), parts, loops.CHUNK)
-        sums = loops.no_sums(x)
-        threads.share(lambda a, b: loops.gradient_sums(dy, x, mean, a, b, sums), rows)
-        loops.add(sums, rest, inv_std, sum_dy, sum_dy_x_hat)
-        scale, along, shift = loops.slopes(len(x), rest, inv_std, gamma, sum_dy, sum_dy_x_hat)
-        threads.share(
-            lambda a, b: loops.gradient(dy, x, mean, scale, along, shift, out, a, b), rows
-        )
-    return dx, sum_dy, sum_dy_x_hat
+        _backward_table(dy, x, mean, rest, inv_std, gamma, out, sums, parts)
+    return dx, sums[0], sums[1]
 
 
 def affine(x, mean, scale, shift, shape):
     """``(x - mean) * scale + shift`` in the shape of ``x``: batch norm by given statistics."""
     y = np.empty_like(x)
     x, out = _seen(x, shape), _seen(y, shape)
-    parts = threads.count(x.size)
-    loops = _table() if len(shape) == 2 else _maps()
-    cuts = threads.cuts(shape[len(shape) == 3], parts)
-    threads.share(lambda a, b: loops.affine(x, mean, scale, shift, out, a, b), cuts)
+    loops, axis = (_maps(), 1) if len(shape) == 3 else (_table(), 0)
+    if len(shape) == 2:
+        center, high = mean.astype(x.dtype), scale.astype(x.dtype)
+        low = (scale - high).astype(x.dtype)
+        shift = (shift - (mean - center) * scale).astype(x.dtype)
+        coefficients = center, high, low, shift
+    else:
+        coefficients = mean, scale, shift
+    threads.share(
+        lambda first, last: loops.affine(x, *coefficients, out, first, last),
+        threads.cuts(shape[axis], threads.count(x.size), 1 if axis else loops.CHUNK),
+    )
     return y
 
 
 def gradient_sums(dy, x, mean, inv_std, shape):
     """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,)."""
     dy, x = _seen(np.ascontiguousarray(dy), shape), _seen(x, shape)
-    rest = np.zeros_like(mean)
-    sum_dy, sum_dy_x_hat = np.empty((2, shape[1]))
+    rest, sums = np.zeros_like(mean), np.empty((2, shape[1]))
     parts = threads.count(x.size)
     if len(shape) == 3:
-        loops = _maps()
-
-        def channels(first, last):
-            loops.gradient_sums(dy, x, mean, rest, inv_std, sum_dy, sum_dy_x_hat, first, last)
-
-        threads.share(channels, threads.cuts(shape[1], parts))
+        threads.share(
+            lambda a, b: _maps().gradient_sums(dy, x, mean, rest, inv_std, *sums, a, b),
+            threads.cuts(shape[1], parts),
+        )
     else:
-        loops = _table()
-        sums = loops.no_sums(x)
-        rows = threads.cuts(len(x), parts, loops.CHUNK)
-        threads.share(lambda a, b: loops.gradient_sums(dy, x, mean, a, b, sums), rows)
-        loops.add(sums, rest, inv_std, sum_dy, sum_dy_x_hat)
-    return sum_dy, sum_dy_x_hat
+        _gradient_sums_of_table(dy, x, mean.astype(x.dtype), mean, rest, inv_std, sums, parts)
+    return sums
+
+
+def _forward_maps(x, gamma, beta, eps, refine, y, statistics):
+    loops, width = _maps(), _width(x)
+    threads.share(
+        lambda a, b: loops.forward(x, gamma, beta, eps, refine, y, *statistics, a, b, width),
+        threads.cuts(x.shape[1], threads.count(x.size)),
+    )
+    return np.isfinite(statistics[2].sum())
+
+
+def _backward_maps(dy, x, mean, rest, inv_std, gamma, dx, sums):
+    loops, width = _maps(), _width(x)
+    threads.share(
+        lambda a, b: loops.backward(dy, x, mean, rest, inv_std, gamma, dx, *sums, a, b, width),
+        threads.cuts(x.shape[1], threads.count(x.size)),
+    )
+
+
+def _forward_table(x, gamma, beta, eps, refine, y, statistics, parts):
+    """The same steps as in the loop of that name, each on all threads."""
+    loops = _table()
+    rows, sums = threads.cuts(len(x), parts, loops.CHUNK), loops.no_sums(x)
+    mean, rest, m2, inv_std = statistics
+    center = loops.begin(x, m2)
+
+    def improve():
+        threads.share(lambda a, b: loops.deviations(x, center, m2, a, b, sums), rows)
+        return loops.improve(sums, len(x), center, mean, rest, m2)
+
+    if improve() or refine:
+        center[:] = mean
+        improve()
+    center[:] = mean
+    high, low, shift = loops.coefficients(len(x), gamma, beta, eps, center, mean, rest, m2, inv_std)
+    threads.share(lambda a, b: loops.affine(x, center, high, low, shift, y, a, b), rows)
+    return np.isfinite(m2.sum())
+
+
+def _backward_table(dy, x, mean, rest, inv_std, gamma, dx, sums, parts):
+    """The same steps as in the loop of that name, each on all threads."""
+    loops, center = _table(), mean.astype(x.dtype)
+    _gradient_sums_of_table(dy, x, center, mean, rest, inv_std, sums, parts)
+    scale, high, low, shift = loops.slopes(
+        len(x), gamma, center, mean, rest, inv_std, sums[0], sums[1]
+    )
+    threads.share(
+        lambda a, b: loops.gradient(dy, x, center, scale, high, low, shift, dx, a, b),
+        threads.cuts(len(x), parts, loops.CHUNK),
+    )
+
+
+def _gradient_sums_of_table(dy, x, center, mean, rest, inv_std, sums, parts):
+    loops = _table()
+    chunks = loops.no_sums(x)
+    threads.share(
+        lambda a, b: loops.gradient_sums(dy, x, center, a, b, chunks),
+        threads.cuts(len(x), parts, loops.CHUNK),
+    )
+    loops.add(chunks, center, mean, rest, inv_std, sums[0], sums[1])
 
 
 def _seen(a, shape):
     return a if a.shape == shape else a.reshape(shape)
 
 
-def _flat(parameter, default, x, shape):
+def _flat(parameter, default, x):
     """A parameter as (C,); where there is none, one that does nothing."""
     if parameter is None:
-        return np.full(shape[1], default, x.dtype)
+        return np.full(x.shape[1], default, x.dtype)
     return parameter if parameter.ndim == 1 else parameter.reshape(-1)
 
 
-def _width(shape):
-    return max(1, _ROW // (4 * shape[2]))
+def _width(x):
+    """Channels of which the maps of one example make a row of 4 KiB."""
+    return max(1, 1024 // x.shape[2])
 
 
 @cache

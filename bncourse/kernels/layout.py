@@ -26,13 +26,14 @@ class Layout(NamedTuple):
 
 
 @lru_cache(1024)
-def of(shape, axes):
-    """The layout of an array of that ``shape``, reduced over ``axes``, which are in order.
+def of(shape, axes, channels):
+    """The layout of an array of that ``shape``, reduced over ``axes``, with given channel axes.
 
-    ``None`` if there are reduced axes between the channel axes.
+    ``None`` if the two are not all axes, or there are others between the channel axes.
     """
-    channels = [a for a in range(len(shape)) if a not in axes]
-    if not channels or len(channels) != channels[-1] - channels[0] + 1:
+    if set(channels) != set(range(len(shape))).difference(axes) or not channels:
+        return None
+    if len(channels) != channels[-1] - channels[0] + 1:
         return None
     kept = tuple(shape[a] for a in channels)
     n, length = prod(shape[: channels[0]]), prod(shape[channels[-1] + 1 :])

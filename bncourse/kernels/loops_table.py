@@ -1,9 +1,16 @@
-"""Batch norm of a table, ``x`` of shape (R, C), as loops for Numba; all arithmetic is float64.
+"""Batch norm of a table, ``x`` of shape (R, C), as loops for Numba.
 
-A table is worked on in chunks of rows, whose sums are kept apart and then added, so that the
-rounding grows with the chunks and not with the rows, and does not depend on how many threads
-share the chunks. Four rows are taken at a time: a sum is read and written once for four values.
-Arrays of which no shape is told hold one float64 a column.
+Rows are long, so that sums and coefficients of the columns come from the cache again with each
+row. Four rows at a time, then, are added up in the dtype of ``x``, and these to a float64 sum.
+Rows are worked on in chunks, whose sums are kept apart: rounding grows with the chunks and not
+with the rows, and does not depend on how many threads share the chunks.
+
+What is scaled is ``x - center``, where the center is the mean in the dtype of ``x``; by a
+coefficient that is the sum of two numbers of that dtype, ``high + low``. So the arithmetic, though
+in float32, is off by one unit in the last place at most.
+
+Arrays of which no shape is told hold one number a column: ``center`` and coefficients in the
+dtype of ``x``, all else in float64.
 """
 
 import numpy as np
@@ -11,18 +18,27 @@ import numpy as np
 from bncourse.kernels.jit import jit
 
 CHUNK = 128  # rows
+FAR = 8.0  # standard deviations: a center that far from the mean costs digits
 
 
 @jit()
-def forward(x, gamma, beta, eps, refine, y, mean, rest, m2, inv_std):
-    """As :func:`bncourse.kernels.loops_maps.forward`, on one thread."""
+def forward(x, gamma, beta, eps, refine, y, statistics):
+    """Fills ``y`` and ``statistics``, shape (4, C): mean, rest, m2, inv_std; on one thread.
+
+    As :func:`bncourse.kernels.loops_maps.forward`. Returns whether all of them are finite.
+    """
+    mean, rest, m2, inv_std = statistics[0], statistics[1], statistics[2], statistics[3]
     sums = no_sums(x)
-    begin(x, mean, m2)
-    for _ in range(2 if refine else 1):
-        deviations(x, mean, m2, 0, len(x), sums)
-        improve(sums, len(x), mean, rest, m2)
-    scale, shift = coefficients(len(x), gamma, beta, eps, rest, m2, inv_std)
-    affine(x, mean, scale, shift, y, 0, len(x))
+    center = begin(x, m2)
+    deviations(x, center, m2, 0, len(x), sums)
+    if improve(sums, len(x), center, mean, rest, m2) or refine:
+        center[:] = mean
+        deviations(x, center, m2, 0, len(x), sums)
+        improve(sums, len(x), center, mean, rest, m2)
+    center[:] = mean
+    high, low, shift = coefficients(len(x), gamma, beta, eps, center, mean, rest, m2, inv_std)
+    affine(x, center, high, low, shift, y, 0, len(x))
+    return np.isfinite(m2.sum())
 
 
 @jit()
@@ -32,16 +48,16 @@ def no_sums(x):
 
 
 @jit()
-def begin(x, mean, m2):
-    """Guesses to improve: any value of the column will do."""
-    for c in range(x.shape[1]):
-        mean[c], m2[c] = x[0, c], 0
+def begin(x, m2):
+    """A center to begin with, any value of the column; and an m2 to improve."""
+    m2[:] = 0
+    return x[0].copy()
 
 
 @jit()
-def deviations(x, mean, m2, first, last, sums):
-    """Sums of ``d = x - mean`` and of ``d * d - var``, chunk by chunk, of some rows."""
-    var = m2 / len(x)
+def deviations(x, center, m2, first, last, sums):
+    """Sums of ``d = x - center`` and of ``d * d - m2 / R``, chunk by chunk, of some rows."""
+    guess = m2 / len(x)
     for chunk in range(first // CHUNK, (last + CHUNK - 1) // CHUNK):
         rows = x[chunk * CHUNK : (chunk + 1) * CHUNK]
         s, q = sums[chunk, 0], sums[chunk, 1]
@@ -50,68 +66,84 @@ def deviations(x, mean, m2, first, last, sums):
         whole = len(rows) // 4 * 4
         for r in range(0, whole, 4):
             for c in range(rows.shape[1]):
-                d0, d1 = rows[r, c] - mean[c], rows[r + 1, c] - mean[c]
-                d2, d3 = rows[r + 2, c] - mean[c], rows[r + 3, c] - mean[c]
+                d0, d1 = rows[r, c] - center[c], rows[r + 1, c] - center[c]
+                d2, d3 = rows[r + 2, c] - center[c], rows[r + 3, c] - center[c]
                 s[c] += (d0 + d1) + (d2 + d3)
-                q[c] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3) - 4 * var[c]
+                q[c] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3) - 4 * guess[c]
         for r in range(whole, len(rows)):
             for c in range(rows.shape[1]):
-                d = rows[r, c] - mean[c]
+                d = rows[r, c] - center[c]
                 s[c] += d
-                q[c] += d * d - var[c]
+                q[c] += d * d - guess[c]
 
 
 @jit()
-def improve(sums, count, mean, rest, m2):
-    """Better ``mean`` and ``m2`` than those given, from the sums of deviations from them."""
+def improve(sums, count, center, mean, rest, m2):
+    """Mean, and a better m2; and whether a center was too far from its mean."""
+    far = False
     for c in range(len(mean)):
         s = q = 0.0
         for chunk in range(len(sums)):
             s += sums[chunk, 0, c]
             q += sums[chunk, 1, c]
         slip = s / count
-        guess, mean[c] = mean[c], mean[c] + slip
-        rest[c] = slip - (mean[c] - guess)
+        mean[c] = center[c] + slip
+        rest[c] = slip - (mean[c] - center[c])
         m2[c] += q - s * slip
         if m2[c] < 0:
             m2[c] = 0
+        far |= slip * s > FAR * FAR * m2[c]
+    return far
 
 
 @jit()
-def coefficients(count, gamma, beta, eps, rest, m2, inv_std):
-    """Fills ``inv_std``; gives scale and shift of ``y = (x - mean) * scale + shift``."""
-    scale, shift = np.empty_like(m2), np.empty_like(m2)
-    for c in range(len(m2)):
+def coefficients(count, gamma, beta, eps, center, mean, rest, m2, inv_std):
+    """Fills ``inv_std``; gives those of ``y = (x - center) * (high + low) + shift``."""
+    high, low, shift = np.empty_like(center), np.empty_like(center), np.empty_like(center)
+    for c in range(len(mean)):
         inv_std[c] = 1 / np.sqrt(m2[c] / count + eps)
-        scale[c] = gamma[c] * inv_std[c]
-        shift[c] = beta[c] - rest[c] * scale[c]
-    return scale, shift
+        scale = gamma[c] * inv_std[c]
+        high[c] = scale
+        low[c] = scale - high[c]
+        shift[c] = beta[c] - ((mean[c] - center[c]) + rest[c]) * scale
+    return high, low, shift
 
 
 @jit()
-def affine(x, mean, scale, shift, y, first, last):
-    """``y = (x - mean) * scale + shift``; the last rows, which the cache still holds, first."""
+def affine(x, center, high, low, shift, y, first, last):
+    """``y = (x - center) * (high + low) + shift``.
+
+    The last rows, which the cache still holds, come first.
+    """
     for chunk in range((last + CHUNK - 1) // CHUNK - 1, first // CHUNK - 1, -1):
         rows = x[chunk * CHUNK : (chunk + 1) * CHUNK]
         out = y[chunk * CHUNK : (chunk + 1) * CHUNK]
         for r in range(len(rows)):
             for c in range(rows.shape[1]):
-                out[r, c] = (rows[r, c] - mean[c]) * scale[c] + shift[c]
+                d = rows[r, c] - center[c]
+                out[r, c] = d * high[c] + (d * low[c] + shift[c])
 
 
 @jit()
-def backward(dy, x, mean, rest, inv_std, gamma, dx, sum_dy, sum_dy_x_hat):
-    """As :func:`bncourse.kernels.loops_maps.backward`, on one thread."""
-    sums = no_sums(x)
-    gradient_sums(dy, x, mean, 0, len(x), sums)
-    add(sums, rest, inv_std, sum_dy, sum_dy_x_hat)
-    scale, along, shift = slopes(len(x), rest, inv_std, gamma, sum_dy, sum_dy_x_hat)
-    gradient(dy, x, mean, scale, along, shift, dx, 0, len(x))
+def backward(dy, x, mean, rest, inv_std, gamma, dx, both):
+    """Fills ``dx`` and, of shape (2, C), ``both`` sums; on one thread.
+
+    As :func:`bncourse.kernels.loops_maps.backward`.
+    """
+    sum_dy, sum_dy_x_hat = both[0], both[1]
+    sums, center = no_sums(x), np.empty_like(x[0])
+    center[:] = mean
+    gradient_sums(dy, x, center, 0, len(x), sums)
+    add(sums, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat)
+    scale, high, low, shift = slopes(
+        len(x), gamma, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat
+    )
+    gradient(dy, x, center, scale, high, low, shift, dx, 0, len(x))
 
 
 @jit()
-def gradient_sums(dy, x, mean, first, last, sums):
-    """Sums of ``dy`` and of ``dy * (x - mean)``, chunk by chunk, of some rows."""
+def gradient_sums(dy, x, center, first, last, sums):
+    """Sums of ``dy`` and of ``dy * (x - center)``, chunk by chunk, of some rows."""
     for chunk in range(first // CHUNK, (last + CHUNK - 1) // CHUNK):
         rows, ups = x[chunk * CHUNK : (chunk + 1) * CHUNK], dy[chunk * CHUNK : (chunk + 1) * CHUNK]
         s, q = sums[chunk, 0], sums[chunk, 1]
@@ -120,44 +152,53 @@ def gradient_sums(dy, x, mean, first, last, sums):
         whole = len(rows) // 4 * 4
         for r in range(0, whole, 4):
             for c in range(rows.shape[1]):
-                d0, d1 = rows[r, c] - mean[c], rows[r + 1, c] - mean[c]
-                d2, d3 = rows[r + 2, c] - mean[c], rows[r + 3, c] - mean[c]
-                g0, g1 = np.float64(ups[r, c]), np.float64(ups[r + 1, c])
-                g2, g3 = np.float64(ups[r + 2, c]), np.float64(ups[r + 3, c])
+                d0, d1 = rows[r, c] - center[c], rows[r + 1, c] - center[c]
+                d2, d3 = rows[r + 2, c] - center[c], rows[r + 3, c] - center[c]
+                g0, g1, g2, g3 = ups[r, c], ups[r + 1, c], ups[r + 2, c], ups[r + 3, c]
                 s[c] += (g0 + g1) + (g2 + g3)
                 q[c] += (g0 * d0 + g1 * d1) + (g2 * d2 + g3 * d3)
         for r in range(whole, len(rows)):
             for c in range(rows.shape[1]):
                 s[c] += ups[r, c]
-                q[c] += ups[r, c] * (rows[r, c] - mean[c])
+                q[c] += ups[r, c] * (rows[r, c] - center[c])
 
 
 @jit()
-def add(sums, rest, inv_std, sum_dy, sum_dy_x_hat):
+def add(sums, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat):
     """Sums of ``dy`` and of ``dy * x_hat``, over all chunks."""
-    for c in range(len(inv_std)):
+    for c in range(len(mean)):
         s = q = 0.0
         for chunk in range(len(sums)):
             s += sums[chunk, 0, c]
             q += sums[chunk, 1, c]
-        sum_dy[c], sum_dy_x_hat[c] = s, (q - rest[c] * s) * inv_std[c]
+        sum_dy[c] = s
+        sum_dy_x_hat[c] = (q - ((mean[c] - center[c]) + rest[c]) * s) * inv_std[c]
 
 
 @jit()
-def slopes(count, rest, inv_std, gamma, sum_dy, sum_dy_x_hat):
-    """``scale, along, shift`` of ``dx = dy * scale + (x - mean) * along + shift``."""
-    scale = gamma * inv_std
-    along = -scale * inv_std * sum_dy_x_hat / count
-    return scale, along, -scale * sum_dy / count - rest * along
+def slopes(count, gamma, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat):
+    """Coefficients of ``dx = (dy - shift - (x - center) * (high + low)) * scale``."""
+    scale, high = np.empty_like(center), np.empty_like(center)
+    low, shift = np.empty_like(center), np.empty_like(center)
+    for c in range(len(mean)):
+        scale[c] = gamma[c] * inv_std[c]
+        slope = inv_std[c] * sum_dy_x_hat[c] / count
+        high[c] = slope
+        low[c] = slope - high[c]
+        shift[c] = sum_dy[c] / count - ((mean[c] - center[c]) + rest[c]) * slope
+    return scale, high, low, shift
 
 
 @jit()
-def gradient(dy, x, mean, scale, along, shift, dx, first, last):
-    """``dx = dy * scale + (x - mean) * along + shift``; the last rows first."""
+def gradient(dy, x, center, scale, high, low, shift, dx, first, last):
+    """``dx = (dy - shift - (x - center) * (high + low)) * scale``; the last rows first.
+
+    Scaled last, so that a ``dx`` that all but cancels keeps its digits.
+    """
     for chunk in range((last + CHUNK - 1) // CHUNK - 1, first // CHUNK - 1, -1):
         rows, ups = x[chunk * CHUNK : (chunk + 1) * CHUNK], dy[chunk * CHUNK : (chunk + 1) * CHUNK]
         out = dx[chunk * CHUNK : (chunk + 1) * CHUNK]
         for r in range(len(rows)):
             for c in range(rows.shape[1]):
-                d = rows[r, c] - mean[c]
-                out[r, c] = ups[r, c] * scale[c] + (d * along[c] + shift[c])
+                d = rows[r, c] - center[c]
+                out[r, c] = ((ups[r, c] - d * high[c]) - (d * low[c] + shift[c])) * scale[c]

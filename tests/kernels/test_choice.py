@@ -14,8 +14,8 @@ from bncourse.kernels import blocks, compiled
 X = np.random.default_rng(0).standard_normal((60, 100)).astype("float32")
 
 
-def chosen(x, axes=(0,)):
-    return kernels.choose(x, axes)[0]
+def chosen(x):
+    return kernels.choose(x, (0,), (1,))[0]
 
 
 def test_the_fastest_installed_kernel_is_chosen():
@@ -75,7 +75,7 @@ def test_numba_is_not_imported_before_there_is_something_to_compute():
 def test_the_environment_chooses_for_a_program():
     code = (
         "import numpy as np; from bncourse import kernels;"
-        "print(kernels.choose(np.ones((99, 99), 'f'), (0,))[0])"
+        "print(kernels.choose(np.ones((99, 99), 'f'), (0,), (1,))[0])"
     )
     assert python(code, BNCOURSE_FUSED="never") == "None"
     assert "blocks" in python(code, BNCOURSE_FUSED="numpy")

@@ -49,7 +49,7 @@ def compare(name, x, dy, gamma=None, beta=None, axis=1, ulps=2):
             assert a.dtype == b.dtype and a.shape == b.shape
             np.testing.assert_allclose(a, b, rtol=unit, atol=unit * np.max(np.abs(b)))
     assert cache.moments.count == general.moments.count
-    exact = 1e-9 if name == "numba" else 2e-7
+    exact = 1e-9 if name == "numba" and x.dtype == "float64" else 4e-7
     np.testing.assert_allclose(cache.moments.m2, general.moments.m2, rtol=exact, atol=1e-300)
     off = np.abs(cache.moments.mean - general.moments.mean)
     assert np.all(off <= exact * general.moments.var**0.5 + 1e-15 * np.abs(general.moments.mean))
@@ -132,6 +132,26 @@ def test_an_upstream_gradient_of_any_layout_and_dtype_is_taken(rng, name, shape)
         compare(name, x, dy)
 
 
+@pytest.mark.parametrize("shape, axis", SHAPES)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("mean", [0.5, 1e4])
+def test_inference_agrees_with_the_general_form(rng, name, shape, axis, dtype, mean):
+    channels = [shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))]
+    x, dy = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    x += x.dtype.type(mean)
+    gamma, beta, shift = (rng.standard_normal(channels).astype("float32") for _ in range(3))
+    given = x, gamma, beta, shift + mean, rng.uniform(0.5, 2, channels), 1e-5, axis
+    results = []
+    for kernel in (name, "never"):
+        with kernels.using(kernel):
+            y, cache = F.batch_norm_inference_forward(*given)
+            results.append((y, *F.batch_norm_inference_backward(dy, cache)))
+    for a, b in zip(*results, strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        unit = (64 if dtype == "float64" else 8) * max(np.finfo(a.dtype).eps, np.finfo(dtype).eps)
+        np.testing.assert_allclose(a, b, rtol=unit, atol=unit * np.max(np.abs(b)))
+
+
 @pytest.mark.parametrize(
     "x",
     [
@@ -142,7 +162,7 @@ def test_an_upstream_gradient_of_any_layout_and_dtype_is_taken(rng, name, shape)
     ids=["empty", "not contiguous", "foreign bytes"],
 )
 def test_what_kernels_decline_goes_the_general_way(x):
-    shape = layout.of(x.shape, (0, *range(2, x.ndim))).shape
+    shape = layout.of(x.shape, (0, *range(2, x.ndim)), (1,)).shape
     assert not compiled.supports(x, shape)
     if x.dtype.isnative:
         assert not blocks.supports(x, shape)
