@@ -9,9 +9,9 @@ struct Moments {
 // Chan, Golub and LeVeque (1983): the moments of two sets of values together.
 template <typename A>
 __device__ inline Moments<A> merge(Moments<A> a, Moments<A> b) {
-  if (a.n == 0) return b;
-  if (b.n == 0) return a;
-  A n = a.n + b.n, delta = b.mean - a.mean, part = b.n / n;
+  A n = a.n + b.n;
+  if (n == 0) return a;
+  A delta = b.mean - a.mean, part = b.n / n;
   return {n, a.mean + delta * part, a.m2 + b.m2 + delta * delta * a.n * part};
 }
 
