@@ -70,7 +70,11 @@ refresh: $(VENV)/.installed ## execute and normalize all notebooks, or one: NB=p
 	  --CoalesceStreamsPreprocessor.enabled=True $(NB)
 	$(STRIP) $(NB)
 
-bench: $(PEERS)/.installed ## run the benchmarks, beside the same libraries; takes minutes
+$(PEERS)/.installed-bench: $(PEERS)/.installed
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -e ".[bench]"
+	@touch $@
+
+bench: $(PEERS)/.installed-bench ## run the benchmarks, beside the same libraries; takes minutes
 	@for script in benchmarks/*.py; do \
 	  echo "== $$script"; $(PEERS)/bin/python $$script || exit 1; \
 	done

@@ -32,11 +32,11 @@ def test_pip_installs_what_make_installs():
 
 def test_dev_holds_what_the_readme_commands_need():
     (dev,) = PROJECT["optional-dependencies"]["dev"]
-    assert Requirement(dev).extras == {"book", "test", "lint"}
+    assert Requirement(dev).extras == {"book", "fast", "test", "lint"}
 
 
 def test_extras_of_the_design_exist():
-    assert {"fast", "gpu", "mpi", "book", "test", "peers"} <= set(PROJECT["optional-dependencies"])
+    assert {"fast", "gpu", "mpi", "book", "test", "peers", "bench"} <= set(PROJECT["optional-dependencies"])
 
 
 def test_readme_names_the_environment():
