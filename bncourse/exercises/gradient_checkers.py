@@ -244,6 +244,7 @@ MISTAKES = (
         "it refuses everything",
         lambda forward, backward, x: False,
         "Then the tolerance is below the noise, as with == or a step of 1e-12. Or the measured "
-        "gradient is wrong: is dy the same in both?",
+        "gradient is wrong: is dy the same in both? Or dy is all ones: then the true gradient of "
+        "a batch norm is zero, and a relative error compares noise with noise.",
     ),
 )

@@ -412,7 +412,7 @@ norm_threshold = Quantity(
         Mistake(
             "the rectifier is forgotten",
             1e-5,
-            "Of a variance s^2 in front of the rectifier, at most s^2 / 2 is left behind it.",
+            "Of a variance v in front of the rectifier, at most v / 2 is left behind it.",
         ),
         Mistake(
             "the signal is taken to be Gaussian",
@@ -437,10 +437,10 @@ norm_threshold = Quantity(
         ),
     ),
     hints=(
-        "Let s^2 be the variance that leaves one batch norm. What variance reaches the next?",
-        "At most v = gain s^2 / 2, and v / (v + eps) leaves it, which is less than v / eps.",
+        "Let q be the variance that leaves one batch norm. What variance reaches the next?",
+        "At most v = gain q / 2, and v / (v + eps) leaves it, which is less than v / eps.",
     ),
-    working="A variance s^2 becomes at most v = gain s^2 / 2 in front of the next batch norm, and "
+    working="A variance q becomes at most v = gain q / 2 in front of the next batch norm, and "
     "v / (v + eps) < v / eps behind it. So each layer multiplies it by less than gain / (2 eps), "
     "which is below 1 for gain < 2 eps = 2e-5.",
 )
