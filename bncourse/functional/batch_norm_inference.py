@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from bncourse import arrays, kernels
 from bncourse.functional.batch_norm import layout
-from bncourse.functional.normalization import checked_eps
+from bncourse.functional.normalization import checked_eps, parameter
 
 
 def batch_norm_inference(x, gamma, beta, mean, var, eps=1e-5, axis=1):
@@ -35,7 +35,8 @@ def batch_norm_inference(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     ------
     TypeError, ValueError
         As :func:`batch_norm_forward`, but a single value per channel is welcome. Also if
-        ``mean`` or ``var`` is missing, or a variance is negative.
+        ``mean`` or ``var`` is missing, or a variance is negative. (On a GPU its output is NaN
+        instead: to look at it would mean waiting for the device.)
 
     Notes
     -----
@@ -86,8 +87,15 @@ def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     axes, channel_axes = layout(x, axis)
     per_channel = tuple(x.shape[a] for a in channel_axes)
     broadcast = tuple(n if a in channel_axes else 1 for a, n in enumerate(x.shape))
-    wide = arrays.accumulator(x)
     eps = checked_eps(eps, x)
+    kernel, found = kernels.choose(x, axes, channel_axes)
+    if hasattr(kernel, "inference"):
+        names = {"gamma": gamma, "beta": beta, "mean": mean, "var": var}
+        given = [parameter(name, value, x, per_channel) for name, value in names.items()]
+        y, _, inv_std = kernel.inference(x, *given, eps, found.shape)
+        inv_std = inv_std.reshape(broadcast)
+        return y, InferenceCache(x, inv_std, gamma, beta, mean, var, axes, channel_axes)
+    wide = arrays.accumulator(x)
 
     def shaped(name, value):
         return xp.reshape(arrays.place(name, value, x, per_channel, wide), broadcast)
@@ -99,7 +107,6 @@ def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     scale = inv_std if gamma is None else inv_std * shaped("gamma", gamma)
     shift = None if beta is None else shaped("beta", beta)
     cache = InferenceCache(x, inv_std, gamma, beta, mean, var, axes, channel_axes)
-    kernel, found = kernels.choose(x, axes, channel_axes)
     if kernel is not None:
         shift = xp.zeros_like(scale) if shift is None else shift
         flat = (xp.reshape(a, (-1,)) for a in (center, scale, shift))

@@ -72,8 +72,8 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
     """
     eps = checked_eps(eps, x)
     per_parameter = tuple([x.shape[a] for a in parameter_axes])
-    gamma = _parameter("gamma", gamma, x, per_parameter)
-    beta = _parameter("beta", beta, x, per_parameter)
+    gamma = parameter("gamma", gamma, x, per_parameter)
+    beta = parameter("beta", beta, x, per_parameter)
     if centered and mask is None:
         done = _fused_forward(x, gamma, beta, eps, axes, parameter_axes)
         if done is not None:
@@ -234,7 +234,7 @@ def check_enough(x, count):
         )
 
 
-def _parameter(name, value, x, shape):
+def parameter(name, value, x, shape):
     """A parameter as an array of its own floating dtype; lists and integers take that of ``x``."""
     if value is None:
         return None

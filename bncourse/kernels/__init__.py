@@ -9,7 +9,8 @@ is tested against that. A module of kernels has
 - ``backward(dy, x, mean, rest, inv_std, gamma, shape)``, which gives ``dx, sum_dy,
   sum_dy_x_hat``;
 - ``affine(x, mean, scale, shift, shape)`` and ``gradient_sums(dy, x, mean, inv_std, shape)``,
-  of which batch norm by given statistics is made.
+  of which batch norm by given statistics is made;
+- perhaps ``inference(x, gamma, beta, mean, var, eps, shape)``, all of its forward pass.
 
 Statistics, sums and parameters are of shape (C,), in the precision of :func:`arrays.accumulator`.
 """
@@ -20,10 +21,10 @@ from contextvars import ContextVar
 from functools import cache
 
 from bncourse import checks
-from bncourse.kernels import blocks, compiled, lanes, layout
+from bncourse.kernels import blocks, compiled, gpu, lanes, layout
 from bncourse.kernels import threads as _threads
 
-MODULES = {"numba": (compiled,), "numpy": (lanes, blocks)}  # the faster first
+MODULES = {"numba": (compiled,), "numpy": (lanes, blocks), "cuda": (gpu,)}  # the faster first
 
 _fused = ContextVar("fused", default=None)
 
@@ -59,7 +60,7 @@ def using(fused="auto", threads=None):
 
     Parameters
     ----------
-    fused : {"auto", "never", "always", "numba", "numpy"}
+    fused : {"auto", "never", "always", "numba", "numpy", "cuda"}
         The fastest kernels that take the array; none, but the general form; an error where none
         take it; or only the kernels of that name, and the general form for what they do not
         take. The environment variable ``BNCOURSE_FUSED`` does the same for a whole program.
