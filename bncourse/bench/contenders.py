@@ -1,5 +1,6 @@
 """Batch norm in training by several libraries, on the same arrays: what is raced."""
 
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -31,15 +32,24 @@ class Arrays(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """``forward()`` gives what ``backward(given)`` needs, which gives ``dx``; and both in one.
+    """One library's batch norm.
 
-    ``result`` gives ``y, dx`` as NumPy arrays, from what ``forward`` and ``backward`` gave.
+    Attributes
+    ----------
+    forward, backward, both : callable
+        ``forward()`` gives what ``backward(given)`` needs; ``both()`` is a training step. Two
+        may be ``None`` where a library does not take a step apart.
+    result : callable
+        ``y, dx`` as NumPy arrays, from what ``forward`` and ``backward`` gave.
+    around : callable
+        Gives the context in which all of these are called.
     """
 
     forward: object
     backward: object
     both: object
-    result: object
+    result: object = None
+    around: object = nullcontext
 
 
 def arrays(shape, axis=1, mean=0.5, std=1.5):
@@ -64,20 +74,23 @@ def contenders(a, threads):
     return found
 
 
-def _chained(forward, backward, result):
-    return Contender(forward, backward, lambda: backward(forward()), result)
+def _chained(forward, backward, result, around=nullcontext):
+    return Contender(forward, backward, lambda: backward(forward()), result, around)
 
 
 def _ours(a, name, threads):
     def forward():
-        with kernels.using(name, threads):
-            return F.batch_norm_forward(a.x, a.gamma, a.beta, axis=a.axis)
+        return F.batch_norm_forward(a.x, a.gamma, a.beta, axis=a.axis)
 
     def backward(given):
-        with kernels.using(name, threads):
-            return F.batch_norm_backward(a.dy, given[1])
+        return F.batch_norm_backward(a.dy, given[1])
 
-    return _chained(forward, backward, lambda given, gradients: (given[0], gradients[0]))
+    return _chained(
+        forward,
+        backward,
+        lambda given, gradients: (given[0], gradients[0]),
+        lambda: kernels.using(name, threads),
+    )
 
 
 def _textbook(a):
@@ -112,6 +125,18 @@ def _in_torch(a):
     return x, dy, gamma, beta, torch.zeros(len(gamma)), torch.ones(len(gamma))
 
 
+@contextmanager
+def _torch_threads(threads):
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _out_of_torch(a, *results):
     arrays = (r.detach() for r in results)
     if a.axis == -1 and a.x.ndim == 4:
@@ -126,16 +151,17 @@ def _torch_kernel(a, threads):
     kernels = torch.ops.aten
 
     def forward():
-        torch.set_num_threads(threads)
         return kernels.native_batch_norm(x, gamma, beta, running_mean, running_var, True, 0.1, 1e-5)
 
     def backward(given):
-        torch.set_num_threads(threads)
         return kernels.native_batch_norm_backward(
             dy, x, gamma, running_mean, running_var, *given[1:], True, 1e-5, [True] * 3
         )
 
-    return _chained(forward, backward, lambda g, b: _out_of_torch(a, g[0], b[0]))
+    def result(given, gradients):
+        return _out_of_torch(a, given[0], gradients[0])
+
+    return _chained(forward, backward, result, lambda: _torch_threads(threads))
 
 
 def _torch_autograd(a, threads):
@@ -147,7 +173,6 @@ def _torch_autograd(a, threads):
         leaf.requires_grad_()
 
     def forward():
-        torch.set_num_threads(threads)
         return torch.nn.functional.batch_norm(
             leaves[0], running_mean, running_var, *leaves[1:], True, 0.1, 1e-5
         )
@@ -158,7 +183,10 @@ def _torch_autograd(a, threads):
         given.backward(dy)
         return leaves[0].grad
 
-    return _chained(forward, backward, lambda y, dx: _out_of_torch(a, y, dx))
+    def result(y, dx):
+        return _out_of_torch(a, y, dx)
+
+    return _chained(forward, backward, result, lambda: _torch_threads(threads))
 
 
 def _jax(a):
@@ -174,18 +202,8 @@ def _jax(a):
         return gamma * (x - mean) * jax.lax.rsqrt(var + 1e-5) + beta
 
     @jax.jit
-    def forward_jit(x, gamma, beta):
-        return norm(x, gamma, beta)
-
-    @jax.jit
-    def both_jit(x, gamma, beta, dy):
+    def step(x, gamma, beta, dy):
         y, back = jax.vjp(norm, x, gamma, beta)
         return y, back(dy)
 
-    def both():
-        return jax.block_until_ready(both_jit(x, gamma, beta, dy))
-
-    def forward():
-        return jax.block_until_ready(forward_jit(x, gamma, beta))
-
-    return Contender(forward, None, both, None)
+    return Contender(None, None, lambda: jax.block_until_ready(step(x, gamma, beta, dy)))

@@ -2,13 +2,14 @@
 
 import random
 import time
+from contextlib import nullcontext
 
 import numpy as np
 
-_ENOUGH = 0.004  # seconds: what is shorter is called several times, and the calls are averaged
+_ENOUGH = 0.003  # seconds: what is shorter is called several times, and the calls are averaged
 
 
-def measure(functions, rounds, seconds=float("inf")):
+def measure(functions, rounds, seconds=float("inf"), around=nullcontext):
     """Seconds a call of each function, one number a round.
 
     In each round every function is measured once, in a new order, so that what else the machine
@@ -22,6 +23,9 @@ def measure(functions, rounds, seconds=float("inf")):
         How many rounds; fewer, but at least three, if they take longer than ``seconds``.
     seconds : float
         The time after which no further round begins.
+    around : callable
+        From a name to a context in which that function is called: settings that shall not be
+        measured.
 
     Returns
     -------
@@ -29,7 +33,11 @@ def measure(functions, rounds, seconds=float("inf")):
         From each name to an array, shape (rounds,).
     """
     order, times = list(functions), {name: [] for name in functions}
-    repeats = {name: _repeats(function) for name, function in functions.items()}
+    repeats = {}
+    for name, function in functions.items():
+        with around(name):
+            function()  # the first call may compile
+            repeats[name] = max(1, round(_ENOUGH / max(_seconds(function, 1), 1e-7)))
     shuffle = random.Random(0).shuffle
     start = time.perf_counter()
     for i in range(rounds):
@@ -37,14 +45,9 @@ def measure(functions, rounds, seconds=float("inf")):
             break
         shuffle(order)
         for name in order:
-            times[name].append(_seconds(functions[name], repeats[name]))
+            with around(name):
+                times[name].append(_seconds(functions[name], repeats[name]))
     return {name: np.array(t) for name, t in times.items()}
-
-
-def _repeats(function):
-    function()  # the first call may compile
-    once = _seconds(function, 1)
-    return max(1, round(_ENOUGH / max(once, 1e-7)))
 
 
 def _seconds(function, repeats):

@@ -11,7 +11,7 @@ import numpy as np
 
 from bncourse.kernels import threads
 
-_LEAST = 2**11  # values: below, all is done before Numba would be loaded
+_LEAST = 2**12  # values: below, all is done long before Numba is loaded
 _TINY = 1e-30  # a smaller eps, and what is beside it in a variance, is lost in squares of float32
 
 
