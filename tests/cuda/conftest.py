@@ -69,6 +69,14 @@ def _forget():
     module._module.cache_clear()
 
 
+@pytest.fixture
+def gpu_home():
+    """:class:`Gpu`, or a skip where there is none."""
+    if why_no_cupy():
+        pytest.skip(why_no_cupy())
+    return Gpu()
+
+
 ORDERS = {
     "as numbered": emulated.FAST,
     "backwards": emulated.BACKWARDS,
@@ -80,9 +88,7 @@ ORDERS = {
 def home(request):
     """Where the kernels run; :class:`Emulated` or :class:`Gpu`."""
     if request.param == "gpu":
-        if why_no_cupy():
-            pytest.skip(why_no_cupy())
-        return Gpu()
+        return request.getfixturevalue("gpu_home")
     place = request.getfixturevalue("emulate")()
     place.device.order = ORDERS[request.param]
     return place
