@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # Libraries to compare with, of gigabytes, keep out of the way of the others.
 PEERS ?= .venv-peers
+CUDA ?= .venv-cuda
 TORCH ?= torch==2.13.*
 PIP_FLAGS ?=
 NB ?= $(sort $(shell find book -name '*.ipynb' -not -path '*/.*'))
@@ -19,7 +20,7 @@ STRIP := $(BIN)/nbstripout --keep-output --keep-count \
 unexport MPLBACKEND
 
 .DELETE_ON_ERROR:
-.PHONY: help book test peers lint site refresh bench gpu clean
+.PHONY: help book test peers cuda lint site refresh bench gpu clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -40,6 +41,12 @@ $(PEERS)/.installed: pyproject.toml
 	  "$(TORCH)" -e ".[test,peers]"
 	@touch $@
 
+$(CUDA)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(CUDA)
+	$(CUDA)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+	  -e ".[test,gpu]"
+	@touch $@
+
 # Rebuilt from nothing: pages of renamed chapters and old source listings would stay behind.
 book: $(VENV)/.installed ## build the book into _build/html; warnings are errors
 	@rm -rf _build/html
@@ -52,6 +59,12 @@ test: $(VENV)/.installed ## run all tests, and every notebook against its stored
 peers: $(PEERS)/.installed ## compare with PyTorch, ONNX and onnxruntime, in an environment of its own
 	$(PEERS)/bin/python -c "import torch, onnx, onnxruntime"
 	$(PEERS)/bin/python -m pytest tests/peers
+
+# No GPU is needed: NVRTC compiles for GPUs that are not here, and g++ builds what runs instead.
+cuda: $(CUDA)/.installed ## compile the CUDA kernels, and run them on the CPU
+	@command -v g++ >/dev/null || { echo "make cuda needs g++" >&2; exit 1; }
+	$(CUDA)/bin/python -W ignore -c "from cupy_backends.cuda.libs import nvrtc; nvrtc.getVersion()"
+	$(CUDA)/bin/python -m pytest tests/cuda -m "not gpu"
 
 lint: $(VENV)/.installed ## check the form of code, notebooks and workflows
 	$(BIN)/ruff check .
@@ -79,10 +92,17 @@ bench: $(PEERS)/.installed-bench ## run the benchmarks, beside the same librarie
 	  echo "== $$script"; $(PEERS)/bin/python $$script || exit 1; \
 	done
 
-gpu: $(VENV)/.installed ## run the tests that need a GPU; fails where there is none
-	@$(BIN)/python -c "from bncourse.arrays import why_no_cupy; reason = why_no_cupy(); \
+# Everything but the notebooks, then what needs a GPU, under three tools that watch its memory, its
+# shared memory and its barriers; at last the benchmark. compute-sanitizer comes with CUDA.
+SANITIZE = compute-sanitizer --error-exitcode 1 --tool
+WATCHED = $(CUDA)/bin/python -m pytest tests/cuda -m gpu -p no:cacheprovider
+gpu: $(CUDA)/.installed ## run all tests on a GPU, and measure; fails where there is none
+	@$(CUDA)/bin/python -W ignore -c "from bncourse.arrays import why_no_cupy; \
+	reason = why_no_cupy(); \
 	raise SystemExit(f'no GPU tests were run: {reason}' if reason else 0)"
-	$(BIN)/python -m pytest -m gpu
+	BNCOURSE_TEST_CUPY=1 $(CUDA)/bin/python -m pytest tests
+	for tool in memcheck racecheck synccheck; do $(SANITIZE) $$tool $(WATCHED) || exit 1; done
+	$(CUDA)/bin/python benchmarks/gpu.py --record
 
 clean: ## remove what was built; the environment stays
 	rm -rf _build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ array-api-strict offers only what the array API standard has. Its devices refuse
 refuse: NumPy functions, arrays of another device, a float64 that is not there.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,23 @@ class Place:
         return {"float64": 1e-13, "float32": 2.5e-7, "float16": 1.5e-3}[dtype]
 
 
+class _Cupy(Place):
+    """A GPU; asked for by ``make gpu``, for to look for one takes a second."""
+
+    def put(self, a, dtype=None):
+        return self.xp.asarray(np.asarray(a, dtype))
+
+    def get(self, a):
+        assert isinstance(a, self.xp.ndarray), type(a)
+        return a.get()
+
+
+def _cupy():
+    import cupy
+
+    return _Cupy("cupy", cupy, cupy.cuda.Device(), ("float64", "float32", "float16"))
+
+
 def _strict(name, dtypes=("float64", "float32")):
     return Place(name, array_api_strict, array_api_strict.Device(name), dtypes)
 
@@ -50,4 +68,6 @@ PLACES = {
     "device1": _strict("device1"),
     "no_float64": _strict("no_float64", ("float32",)),
 }
+if os.environ.get("BNCOURSE_TEST_CUPY"):
+    PLACES["cupy"] = _cupy()
 CASES = [(place, dtype) for place in PLACES.values() for dtype in place.dtypes]

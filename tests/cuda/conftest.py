@@ -74,7 +74,10 @@ def gpu_home():
     """:class:`Gpu`, or a skip where there is none."""
     if why_no_cupy():
         pytest.skip(why_no_cupy())
-    return Gpu()
+    import cupy
+
+    with cupy.cuda.using_allocator(None):  # not from a pool, whose parts no tool can tell apart
+        yield Gpu()
 
 
 ORDERS = {

@@ -123,7 +123,7 @@ def walked(folder, edit, *numbers):
         (7, 5, 9, 3, 2, 4),
         (7, 5, 9, 3, 0, 25),
         (200, 3, 1, 2, 7, 8),
-        (70_000, 64, 1000, 63, 60_000_000, 262_144),
+        (70_000, 64, 1000, 63, 50_000_000, 262_144),
         (3, 2**22, 256, 2**22 - 1, 0, 64),
         (2**31, 3, 1, 2, 2**31 - 50, 2),
         (1, 1, 2**33, 0, 2**32 + 5, 2**27),
@@ -138,7 +138,7 @@ def test_walks_visit_what_they_should(emulate, builds, n, c, s, channel, first, 
 
 def test_32_bits_would_not_do(emulate, builds):
     emulate()
-    numbers = 70_000, 64, 1000, 63, 60_000_000, 262_144, 0
+    numbers = 70_000, 64, 1000, 63, 50_000_000, 262_144, 0
 
     def narrow(text):
         return text.replace("typedef long long Index", "typedef int Index")
