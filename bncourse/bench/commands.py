@@ -4,9 +4,9 @@ Such a module has ``HELP`` (half a line), ``TEXT`` (the help), ``add_arguments(p
 ``run(options)``, which returns an exit code.
 """
 
-from bncourse.bench import cpu
+from bncourse.bench import cpu, gpu
 
-BENCHMARKS = {"cpu": cpu}
+BENCHMARKS = {"cpu": cpu, "gpu": gpu}
 
 PROGRAM = "python -m bncourse bench"
 
@@ -14,7 +14,8 @@ BENCH = f"""\
 Measure how fast batch norm is on this machine, beside what else is installed.
 
 examples:
-  {PROGRAM} cpu --quick"""
+  {PROGRAM} cpu --quick
+  {PROGRAM} gpu"""
 
 
 def add_commands(commands, new, show_help):
