@@ -1,9 +1,9 @@
 """Batch norm of a table, ``x`` of shape (R, C), as loops for Numba.
 
 Rows are long, so that sums and coefficients of the columns come from the cache again with each
-row. Four rows at a time, then, are added up in the dtype of ``x``, and these to a float64 sum.
-Rows are worked on in chunks, whose sums are kept apart: rounding grows with the chunks and not
-with the rows, and does not depend on how many threads share the chunks.
+row. Four rows are added up at a time, groups of sixteen in the dtype of ``x``, and groups to a
+float64 sum. Chunks of groups have sums of their own: rounding grows with the chunks and not with
+the rows, and does not depend on how many threads share the chunks.
 
 What is scaled is ``x - center``, where the center is the mean in the dtype of ``x``; by a
 coefficient that is the sum of two numbers of that dtype, ``high + low``. So the arithmetic, though
@@ -17,7 +17,8 @@ import numpy as np
 
 from bncourse.kernels.jit import jit
 
-CHUNK = 128  # rows
+GROUP = 16  # rows
+CHUNK = 8 * GROUP
 FAR = 8.0  # standard deviations: a center that far from the mean costs digits
 
 
@@ -58,23 +59,27 @@ def begin(x, m2):
 def deviations(x, center, m2, first, last, sums):
     """Sums of ``d = x - center`` and of ``d * d - m2 / R``, chunk by chunk, of some rows."""
     guess = m2 / len(x)
-    for chunk in range(first // CHUNK, (last + CHUNK - 1) // CHUNK):
-        rows = x[chunk * CHUNK : (chunk + 1) * CHUNK]
-        s, q = sums[chunk, 0], sums[chunk, 1]
+    s, q = np.empty_like(center), np.empty_like(center)
+    sums[first // CHUNK : (last + CHUNK - 1) // CHUNK] = 0
+    for start in range(first, last, GROUP):
+        rows, chunk = x[start : min(start + GROUP, last)], sums[start // CHUNK]
         s[:] = 0
         q[:] = 0
-        whole = len(rows) // 4 * 4
-        for r in range(0, whole, 4):
+        fours = len(rows) // 4 * 4
+        for r in range(0, fours, 4):
             for c in range(rows.shape[1]):
                 d0, d1 = rows[r, c] - center[c], rows[r + 1, c] - center[c]
                 d2, d3 = rows[r + 2, c] - center[c], rows[r + 3, c] - center[c]
                 s[c] += (d0 + d1) + (d2 + d3)
-                q[c] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3) - 4 * guess[c]
-        for r in range(whole, len(rows)):
+                q[c] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+        for r in range(fours, len(rows)):
             for c in range(rows.shape[1]):
                 d = rows[r, c] - center[c]
                 s[c] += d
-                q[c] += d * d - guess[c]
+                q[c] += d * d
+        for c in range(rows.shape[1]):
+            chunk[0, c] += s[c]
+            chunk[1, c] += q[c] - len(rows) * guess[c]
 
 
 @jit()
@@ -144,23 +149,28 @@ def backward(dy, x, mean, rest, inv_std, gamma, dx, both):
 @jit()
 def gradient_sums(dy, x, center, first, last, sums):
     """Sums of ``dy`` and of ``dy * (x - center)``, chunk by chunk, of some rows."""
-    for chunk in range(first // CHUNK, (last + CHUNK - 1) // CHUNK):
-        rows, ups = x[chunk * CHUNK : (chunk + 1) * CHUNK], dy[chunk * CHUNK : (chunk + 1) * CHUNK]
-        s, q = sums[chunk, 0], sums[chunk, 1]
+    s, q = np.empty_like(center), np.empty_like(center)
+    sums[first // CHUNK : (last + CHUNK - 1) // CHUNK] = 0
+    for start in range(first, last, GROUP):
+        stop, chunk = min(start + GROUP, last), sums[start // CHUNK]
+        rows, ups = x[start:stop], dy[start:stop]
         s[:] = 0
         q[:] = 0
-        whole = len(rows) // 4 * 4
-        for r in range(0, whole, 4):
+        fours = len(rows) // 4 * 4
+        for r in range(0, fours, 4):
             for c in range(rows.shape[1]):
                 d0, d1 = rows[r, c] - center[c], rows[r + 1, c] - center[c]
                 d2, d3 = rows[r + 2, c] - center[c], rows[r + 3, c] - center[c]
                 g0, g1, g2, g3 = ups[r, c], ups[r + 1, c], ups[r + 2, c], ups[r + 3, c]
                 s[c] += (g0 + g1) + (g2 + g3)
                 q[c] += (g0 * d0 + g1 * d1) + (g2 * d2 + g3 * d3)
-        for r in range(whole, len(rows)):
+        for r in range(fours, len(rows)):
             for c in range(rows.shape[1]):
                 s[c] += ups[r, c]
                 q[c] += ups[r, c] * (rows[r, c] - center[c])
+        for c in range(rows.shape[1]):
+            chunk[0, c] += s[c]
+            chunk[1, c] += q[c]
 
 
 @jit()
