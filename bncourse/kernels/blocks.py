@@ -1,4 +1,4 @@
-"""Batch norm in NumPy, a few channels at a time.
+"""Batch norm in NumPy, a few channels at a time, in float64.
 
 The general form makes half a dozen float64 arrays as large as ``x``, and each travels to memory
 and back. (Where all of it fits into the cache, what counts is the number of calls, and here there
@@ -28,42 +28,39 @@ def supports(x, shape):
 
 def forward(x, gamma, beta, eps, shape):
     """``y`` in the shape of ``x``; ``mean, rest, m2, inv_std``, each float64 of shape (C,)."""
-    y = np.empty_like(x)
-    maps, out = _maps(x, shape), _maps(y, shape)
-    count = maps.shape[0] * maps.shape[2]
+    y, count = np.empty_like(x), x.size // shape[1]
+    seen, out = x.reshape(shape), y.reshape(shape)
     mean, m2, inv_std = np.empty((3, shape[1]))
-    for c in _blocks(maps):
-        d = maps[:, c].astype(np.float64)
-        mean[c] = d.sum(axis=(0, 2)) / count
-        d -= mean[c, None]
-        m2[c] = np.einsum("ncl,ncl->c", d, d)
+    for c, beside in _blocks(shape):
+        d = seen[:, c].astype(np.float64)
+        mean[c] = _sum(d) / count
+        d -= mean[c][beside]
+        m2[c] = _dot(d, d)
         inv_std[c] = 1 / np.sqrt(m2[c] / count + eps)
-        d *= inv_std[c, None]
+        d *= inv_std[c][beside]
         if gamma is not None:
-            d *= gamma.reshape(-1)[c, None]
+            d *= gamma.reshape(-1)[c][beside]
         if beta is not None:
-            d += beta.reshape(-1)[c, None]
+            d += beta.reshape(-1)[c][beside]
         out[:, c] = d
     return y, mean, np.zeros_like(mean), m2, inv_std
 
 
 def backward(dy, x, mean, rest, inv_std, gamma, shape):
     """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,)."""
-    dx = np.empty_like(x)
-    upstream, maps, out = (_maps(a, shape) for a in (dy, x, dx))
-    count = maps.shape[0] * maps.shape[2]
+    dx, count = np.empty_like(x), x.size // shape[1]
+    upstream, seen, out = dy.reshape(shape), x.reshape(shape), dx.reshape(shape)
     scale = inv_std if gamma is None else inv_std * gamma.reshape(-1)
     sum_dy, sum_dy_x_hat = np.empty((2, shape[1]))
-    for c in _blocks(maps):
-        g, h = upstream[:, c].astype(np.float64), maps[:, c].astype(np.float64)
-        h -= mean[c, None]
-        h *= inv_std[c, None]
-        sum_dy[c] = g.sum(axis=(0, 2))
-        sum_dy_x_hat[c] = np.einsum("ncl,ncl->c", g, h)
-        h *= (sum_dy_x_hat[c] / count)[:, None]
-        g -= (sum_dy[c] / count)[:, None]
+    for c, beside in _blocks(shape):
+        g, h = upstream[:, c].astype(np.float64), seen[:, c].astype(np.float64)
+        h -= mean[c][beside]
+        h *= inv_std[c][beside]
+        sum_dy[c], sum_dy_x_hat[c] = _sum(g), _dot(g, h)
+        h *= (sum_dy_x_hat[c] / count)[beside]
+        g -= (sum_dy[c] / count)[beside]
         g -= h
-        g *= scale[c, None]
+        g *= scale[c][beside]
         out[:, c] = g
     return dx, sum_dy, sum_dy_x_hat
 
@@ -71,31 +68,37 @@ def backward(dy, x, mean, rest, inv_std, gamma, shape):
 def affine(x, mean, scale, shift, shape):
     """``(x - mean) * scale + shift`` in the shape of ``x``: batch norm by given statistics."""
     y = np.empty_like(x)
-    maps, out = _maps(x, shape), _maps(y, shape)
-    for c in _blocks(maps):
-        d = maps[:, c] - mean[c, None]
-        d *= scale[c, None]
-        d += shift[c, None]
+    seen, out = x.reshape(shape), y.reshape(shape)
+    for c, beside in _blocks(shape):
+        d = seen[:, c] - mean[c][beside]
+        d *= scale[c][beside]
+        d += shift[c][beside]
         out[:, c] = d
     return y
 
 
 def gradient_sums(dy, x, mean, inv_std, shape):
     """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,)."""
-    upstream, maps = _maps(dy, shape), _maps(x, shape)
+    upstream, seen = dy.reshape(shape), x.reshape(shape)
     sum_dy, sum_dy_x_hat = np.empty((2, shape[1]))
-    for c in _blocks(maps):
-        d, g = maps[:, c] - mean[c, None], upstream[:, c].astype(np.float64)
-        sum_dy[c] = g.sum(axis=(0, 2))
-        sum_dy_x_hat[c] = np.einsum("ncl,ncl->c", g, d) * inv_std[c]
+    for c, beside in _blocks(shape):
+        d, g = seen[:, c] - mean[c][beside], upstream[:, c].astype(np.float64)
+        sum_dy[c], sum_dy_x_hat[c] = _sum(g), _dot(g, d) * inv_std[c]
     return sum_dy, sum_dy_x_hat
 
 
-def _maps(a, shape):
-    return a.reshape(shape if len(shape) == 3 else (*shape, 1))
+def _blocks(shape):
+    """Slices of the channels, and how a number a channel is placed beside them."""
+    if len(shape) == 2:
+        return [(slice(None), ...)]
+    n, channels, length = shape
+    width = max(1, _BLOCK // (n * length))
+    return [(slice(c, c + width), (..., None)) for c in range(0, channels, width)]
 
 
-def _blocks(maps):
-    n, channels, positions = maps.shape
-    width = max(1, _BLOCK // (n * positions))
-    return (slice(c, c + width) for c in range(0, channels, width))
+def _sum(d):
+    return np.add.reduce(d, 0 if d.ndim == 2 else (0, 2))
+
+
+def _dot(a, b):
+    return np.einsum("nc,nc->c" if a.ndim == 2 else "ncl,ncl->c", a, b)
