@@ -59,6 +59,7 @@ class _Made(BatchNorm):
         factor=lambda dy, m: dy,
         beside=lambda x_hat, x: x_hat,
         order=1,
+        late=False,
     ):
         super().__init__(num_features, eps, momentum)
         self.parts = SimpleNamespace(**{k: v for k, v in locals().items() if k != "self"})
@@ -73,6 +74,9 @@ class _Made(BatchNorm):
         p = self.parts
         x_hat, s, by_batch, x = p.which(cache, self.kept)
         by_batch = p.mode(by_batch, self.training)
+        if p.late and not by_batch:
+            s = np.sqrt(self.running_var + self.eps)
+            x_hat = (x - self.running_mean) / s
         share = p.factor(dy, len(dy))
         sums = (share * p.beside(x_hat, x)).sum(axis=0), share.sum(axis=0)
         before = self.dgamma, self.dbeta
@@ -117,6 +121,18 @@ MISTAKES = (
         "training takes the statistics for constants",
         partial(_Made, in_training=_constant),
         "In training, mean and variance depend on x, and two more paths lead back.",
+    ),
+    Mistake(
+        "nothing goes back in evaluation",
+        partial(_Made, in_evaluation=lambda dy, x_hat: 0 * dy),
+        "The statistics are fixed there, but x still moves y, along a straight line: dx is "
+        "gamma / s * dy. Whoever asks how an image should change needs it.",
+    ),
+    Mistake(
+        "evaluation goes back by the running statistics of now",
+        partial(_Made, late=True),
+        "They have moved since that forward pass. What it normalized by belongs into the cache, "
+        "as a copy if you update in place.",
     ),
     Mistake(
         "the modes are swapped on the way back",

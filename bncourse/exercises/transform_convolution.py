@@ -99,8 +99,8 @@ parameter_gradients = Exercise(
         Mistake(
             "the last axis is taken for the channels",
             partial(_made, total=_sums((0, 1, 2))),
-            "Sums over (0, 1, 2) are for maps with channels last, (N, H, W, C). Here axis 1 counts "
-            "the channels; sum over (0, 2, 3).",
+            "Sums over (0, 1, 2), and rows by reshape(-1, C), are for maps with channels last, "
+            "(N, H, W, C). Here axis 1 counts the channels; sum over (0, 2, 3).",
         ),
         Mistake(
             "a mean is returned where a sum is needed",
@@ -460,6 +460,13 @@ kernel_gradient = Exercise(
             "One w serves all positions: their gradients add up.",
         ),
         Mistake(
+            "the last window stands for all",
+            lambda x, dy: _kernel_gradient(
+                x[-1:, :, dy.shape[2] - 1 :, dy.shape[3] - 1 :], dy[-1:, :, -1:, -1:]
+            ),
+            "One w serves all windows: their gradients add up. Is there a += in the loop?",
+        ),
+        Mistake(
             "the batch is averaged",
             partial(_made_gradient, factor=lambda n, p, q: 1 / n),
             "One w serves all images, so their gradients add up. If the loss is a mean, dy has "
@@ -674,6 +681,12 @@ fold_before = Exercise(
             "A convolution sums over its window; so does the shift that goes through it.",
         ),
         Mistake(
+            "b is that of a batch norm after the convolution",
+            partial(_made_fold, bias=lambda w, b, shift, scale: b * scale + shift),
+            "(b - mean) * scale + beta is for a batch norm behind. Here b stays; the shift comes "
+            "in before the weights: w * shift, summed up over channels and window.",
+        ),
+        Mistake(
             "the old b is scaled",
             partial(_made_fold, bias=lambda w, b, shift, scale: _bias(w, b * scale, shift, scale)),
             "b is added after the convolution; the batch norm before it does not touch it.",
@@ -697,6 +710,16 @@ fold_before = Exercise(
             "pad is not divided by the scale",
             partial(_made_fold, pad=lambda shift, scale, mean: -shift),
             "Solve pad * scale + shift = 0.",
+        ),
+        Mistake(
+            "beta is not divided by the scale in pad",
+            partial(_made_fold, pad=lambda shift, scale, mean: mean - (shift + mean * scale)),
+            "Solve pad * scale + shift = 0: pad is mean - beta / scale.",
+        ),
+        Mistake(
+            "beta has the wrong sign in pad",
+            partial(_made_fold, pad=lambda shift, scale, mean: 2 * mean + shift / scale),
+            "Solve pad * scale + shift = 0: pad is mean - beta / scale.",
         ),
         Mistake(
             "pad is the mean",

@@ -86,6 +86,7 @@ def _made_jacobian(
     gamma,
     eps,
     own=1.0,
+    eye=np.eye,
     ones=lambda m: -1 / m,
     outer=lambda x_hat, m: -np.outer(x_hat, x_hat) / m,
     scale=lambda gamma, s: gamma / s,
@@ -96,7 +97,7 @@ def _made_jacobian(
     """The matrix in parts that can be replaced; right as it stands."""
     m, d = len(x), x - x.mean()
     s = root(x.var(ddof=ddof), eps)
-    bracket = own * np.eye(m) + ones(m) + outer(x_hat(x, d, s), m)
+    bracket = own * eye(m) + ones(m) + outer(x_hat(x, d, s), m)
     return scale(gamma, s) * bracket
 
 
@@ -147,6 +148,12 @@ jacobian = Exercise(
             "x_i also moves its own y_i, with mean and variance held fixed: that is the identity.",
         ),
         Mistake(
+            "a 1 stands for the identity",
+            partial(_made_jacobian, eye=lambda m: np.ones((m, m))),
+            "1 - 1 / m has the 1 in every entry. With mean and variance held fixed, x_i moves its "
+            "own y_i only: np.eye(m).",
+        ),
+        Mistake(
             "1/m is missing in both parts",
             partial(_made_jacobian, ones=lambda m: -1.0, outer=lambda z, m: -np.outer(z, z)),
             "1 1^T applied to dy gives its sum. A mean is wanted, so both are divided by m.",
@@ -187,6 +194,12 @@ jacobian = Exercise(
             partial(_made_jacobian, outer=lambda z, m: -(z * z) / m),
             "x_hat * x_hat has shape (m,), and broadcasting does the rest. The table of all "
             "products is np.outer(x_hat, x_hat).",
+        ),
+        Mistake(
+            "a number is taken for the table of products",
+            partial(_made_jacobian, outer=lambda z, m: -(z @ z) / m),
+            "x_hat has shape (m,), so x_hat @ x_hat.T is the inner product, one number. The table "
+            "of all products is np.outer(x_hat, x_hat).",
         ),
         Mistake(
             "the part of x_hat has the wrong sign",
@@ -285,7 +298,7 @@ longer_by_hand = Quantity(
             "The step is not along w, so it does not shorten it. At what angle is it?",
         ),
         Mistake(
-            "the step is subtracted",
+            "the step is subtracted, and the sign dropped",
             1.0,
             "The step is not along w, so it does not shorten it. At what angle is it?",
         ),
@@ -334,6 +347,8 @@ def _made_double(
     coefficients=lambda a, b: (a, b),
     bare=False,
     project=lambda z, pz: pz,
+    slope=lambda v, pv: pv,
+    shared=lambda m: 1.0,
     for_dy=lambda gamma, s: gamma / s,
     for_x=lambda gamma, s: -gamma / s**2,
     for_gamma=lambda gamma, s, m: 1 / s,
@@ -345,7 +360,8 @@ def _made_double(
 
     ``via_s``, ``via_b`` and ``via_a`` weigh the three terms of ``d_x``; with ``bare`` the overlap
     is that of ``u`` and ``dy`` themselves; ``project`` is what is made of ``u`` in ``d_dy`` and of
-    ``dy`` in ``d_gamma``.
+    ``dy`` in ``d_gamma``, ``slope`` what goes with ``b`` and ``a``; ``shared`` multiplies the
+    overlap.
     """
     m = len(x)
     s = root(x.var(axis=0, ddof=ddof), eps)
@@ -358,7 +374,8 @@ def _made_double(
     a, b = coefficients((u * z).mean(axis=0), (dy * z).mean(axis=0))
     overlap = (u * (dy if bare else left(dy))).mean(axis=0)
     d_dy = for_dy(gamma, s) * project(u, left(u))
-    d_x = for_x(gamma, s) * (via_s * z * overlap + via_b * b * left(u) + via_a * a * left(dy))
+    via_products = via_b * b * slope(u, left(u)) + via_a * a * slope(dy, left(dy))
+    d_x = for_x(gamma, s) * (via_s * z * shared(m) * overlap + via_products)
     d_gamma = for_gamma(gamma, s, m) * (u * project(dy, left(dy))).sum(axis=0)
     return d_dy, d_x, d_gamma
 
@@ -475,15 +492,26 @@ double_backward = Exercise(
             "phi is a sum over all examples, and one gamma serves them all: sum, do not average.",
         ),
         Mistake(
+            "x_hat is differentiated by d alone",
+            partial(_made_double, slope=lambda v, pv: v),
+            "The Jacobian of x_hat is P / s, not 1 / s: mean and s move with x. So the slope of a "
+            "is P(u) / (m s), and that of b is P(dy) / (m s).",
+        ),
+        Mistake(
+            "the overlap is a sum",
+            partial(_made_double, shared=lambda m: m),
+            "The slope of s is x_hat / m: with it, the sum of u * P(dy) becomes a mean.",
+        ),
+        Mistake(
             "the overlap takes dy as it comes",
             partial(_made_double, bare=True),
             "The slope of 1 / s multiplies all of dx: the mean of u * P(dy), not of u * dy.",
         ),
         Mistake(
-            "nothing is projected in d_dy and d_gamma",
+            "P is left out in front",
             partial(_made_double, project=lambda z, pz: z),
-            "dx = gamma / s P(dy), and P equals its transpose: d_dy = gamma / s P(u), and d_gamma "
-            "is the sum of u * P(dy) / s.",
+            "phi is gamma / s times the sum of u * P(dy), and P equals its transpose. So d_dy is "
+            "gamma / s * P(u), and d_gamma is the sum of u * P(dy) / s.",
         ),
         Mistake(
             "it is made a projection",

@@ -1,4 +1,4 @@
-"""Exercises of the chapter on inference: moving averages, population statistics, folding."""
+"""Exercises of the chapter on inference: running values, population statistics, folding."""
 
 from functools import partial
 
@@ -252,7 +252,7 @@ population = Exercise(
             "Expectations are means: every batch counts.",
         ),
         Mistake(
-            "that is a moving average",
+            "that is a running value",
             partial(_made_population, average=_moving, average_of_var=partial(_moving, start=1.0)),
             "It still holds some of its start, 0 and 1, and late batches count more. Here the "
             "weights stand still, so all batches count the same.",
@@ -691,6 +691,11 @@ start_left = Quantity(
         Mistake("that is one batch too few", 0.9**9, "The first batch multiplies by 0.9 too."),
         Mistake("that is after one batch", 0.9, "It is multiplied by 0.9 again with each batch."),
         Mistake("that is the weight of the last batch", 0.1, "The start was multiplied by 0.9s."),
+        Mistake(
+            "that is the weight of a batch seen ten steps ago",
+            0.1 * 0.9**10,
+            "A batch came in with the weight 0.1. The start was there, with the weight 1.",
+        ),
         Mistake(
             "that is 1/e",
             np.exp(-1),

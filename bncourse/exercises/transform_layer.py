@@ -732,18 +732,20 @@ keras_momentum = Quantity(
 
 
 def _two_ways(answer, first, second, other, dy, dy_second, dy_other, gamma, beta, eps, momentum):
-    """Forward with two batches in training and one in evaluation; then back, in another order.
+    """Forward in training, in evaluation and in training again; then back, in another order.
 
-    The mode is switched in between, since that of the forward pass must count.
+    The mode is switched in between, since that of the forward pass must count. The second batch
+    moves the running statistics, since those of the pass in evaluation must count.
     """
     layer = answer(first.shape[1], eps, momentum)
     if layer is None:
         return None
     layer.gamma, layer.beta = gamma, beta
-    (y, cache), (_, second_cache) = (_pair(layer, x) for x in (first, second))
+    y, cache = _pair(layer, first)
     _switch(layer, False)
     y_other, other_cache = _pair(layer, other)
     _switch(layer, True)
+    _, second_cache = _pair(layer, second)
     dx_other = layer.backward(dy_other, other_cache)
     if dx_other is None or dx_other is ...:
         raise NotImplementedError
@@ -853,9 +855,9 @@ bias_left = Quantity(
     absolute=1e-5,
     mistakes=(
         Mistake(
-            "it stays where it is",
+            "it is still where it was, or nearly",
             4.0,
-            "Its gradient is zero, but weight decay acts without the gradient.",
+            "Its gradient is zero, but weight decay acts without the gradient, a thousand times.",
         ),
         Mistake(
             "the rate is forgotten",
@@ -864,9 +866,9 @@ bias_left = Quantity(
             "times 0.01 of it.",
         ),
         Mistake(
-            "the first step is taken a thousand times",
+            "nothing is left",
             0.0,
-            "A thousandth of what is left each time, not of the 4.",
+            "Each step takes 0.1 times 0.01, a thousandth: of what is left, and not of the 4.",
         ),
         Mistake(
             "the start is forgotten",

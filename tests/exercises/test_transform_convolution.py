@@ -251,6 +251,22 @@ def test_the_gradient_of_a_kernel_takes_any_style(answer):
         assert report.outcome == "right", report
 
 
+def test_an_assignment_in_the_loop_keeps_the_last_window():
+    def assigned(x, dy):
+        p, q = dy.shape[2:]
+        k = x.shape[2] - p + 1
+        for image, image_dy in zip(x, dy, strict=True):
+            for row in range(p):
+                for column in range(q):
+                    window = image[:, row : row + k, column : column + k]
+                    dw = image_dy[:, row, column][:, None, None, None] * window
+        return dw
+
+    for seed in SEEDS:
+        report = kernel_gradient.check(assigned, seed)
+        assert report.mistakes == ("the last window stands for all",), report
+
+
 def test_a_factor_of_the_kernels_gradient_is_read_off():
     report = kernel_gradient.check(lambda x, dy: 3 * kernel_by_einsum(x, dy))
     assert report.outcome == "unknown mistake"
@@ -349,3 +365,33 @@ def test_folding_ahead_as_one_folds_behind_is_named():
 
     report = fold_before.check(behind)
     assert not report.passed
+
+
+@pytest.mark.parametrize(
+    ("b_and_pad", "name"),
+    [
+        (
+            lambda b, new_b, gamma_s, beta, mean: ((b - mean) * gamma_s + beta, None),
+            "b is that of a batch norm after the convolution",
+        ),
+        (
+            lambda b, new_b, gamma_s, beta, mean: (new_b, mean - beta),
+            "beta is not divided by the scale in pad",
+        ),
+        (
+            lambda b, new_b, gamma_s, beta, mean: (new_b, mean + beta / gamma_s),
+            "beta has the wrong sign in pad",
+        ),
+    ],
+)
+def test_folding_ahead_names_one_slip_in_b_or_in_pad(b_and_pad, name):
+    def answer(w, b, gamma, beta, mean, var, eps):
+        scale = gamma / np.sqrt(var + eps)
+        if len(b) != len(scale):  # hostile inputs: more maps out than in
+            return w * scale[:, None, None], np.zeros_like(b), mean
+        new_b = b + np.einsum("ocij,c->o", w, beta - mean * scale)
+        new_b, pad = b_and_pad(b, new_b, scale, beta, mean)
+        return w * scale[:, None, None], new_b, mean - beta / scale if pad is None else pad
+
+    for seed in SEEDS:
+        assert fold_before.check(answer, seed).mistakes == (name,)

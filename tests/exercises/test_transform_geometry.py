@@ -156,3 +156,62 @@ def test_double_backward_takes_any_style(answer):
     for seed in range(20):
         report = double_backward.check(answer, seed)
         assert report.passed, report
+
+
+def a_one_for_the_identity(x_hat, m):
+    return 1 - 1 / m - np.outer(x_hat, x_hat) / m
+
+
+def the_inner_product(x_hat, m):
+    return np.eye(m) - 1 / m - x_hat @ x_hat.T / m
+
+
+@pytest.mark.parametrize(
+    ("bracket", "name"),
+    [
+        (a_one_for_the_identity, "a 1 stands for the identity"),
+        (the_inner_product, "a number is taken for the table of products"),
+    ],
+)
+def test_jacobian_names_what_broadcasting_hides(bracket, name):
+    def answer(x, gamma, eps):
+        s = np.sqrt(x.var() + eps)
+        return gamma / s * bracket((x - x.mean()) / s, len(x))
+
+    for seed in range(20):
+        assert jacobian.check(answer, seed).mistakes == (name,)
+
+
+def test_double_backward_tells_what_is_wrong_in_one_output():
+    def d_dy_bare(u, dy, x, gamma, eps):
+        _, d_x, d_gamma = with_matrices(u, dy, x, gamma, eps)
+        return gamma / np.sqrt(x.var(axis=0) + eps) * u, d_x, d_gamma
+
+    report = double_backward.check(d_dy_bare)
+    assert "Right: d_x, d_gamma" in report.message
+    assert report.mistakes == ("P is left out in front",)
+
+
+@pytest.mark.parametrize(
+    ("factor", "bare", "name"),
+    [
+        (1, True, "x_hat is differentiated by d alone"),
+        (None, False, "the overlap is a sum"),
+    ],
+)
+def test_double_backward_names_a_slope_gone_wrong(factor, bare, name):
+    def answer(u, dy, x, gamma, eps):
+        d_dy, _, d_gamma = with_matrices(u, dy, x, gamma, eps)
+        s = np.sqrt(x.var(axis=0) + eps)
+        z = (x - x.mean(axis=0)) / s
+
+        def p(v):
+            return v - v.mean(axis=0) - z * (v * z).mean(axis=0)
+
+        of_u, of_dy = (u, dy) if bare else (p(u), p(dy))
+        overlap = (u * p(dy)).mean(axis=0) * (factor or len(x))
+        products = of_u * (dy * z).mean(axis=0) + of_dy * (u * z).mean(axis=0)
+        return d_dy, -gamma / s**2 * (z * overlap + products), d_gamma
+
+    for seed in range(20):
+        assert double_backward.check(answer, seed).mistakes == (name,)

@@ -131,7 +131,7 @@ def by_precise(batches):
             lambda b: (b.mean((0, 1)), len(b) / (len(b) - 1) * b.var(1).mean(0)),
             {"m / (m - 1) counts the batches"},
         ),
-        (by_a_layer_with_momentum, {"that is a moving average"}),
+        (by_a_layer_with_momentum, {"that is a running value"}),
         (overwritten, {"the last batch stands for all"}),
         (lambda b: [*unbiased_at_once(b)][::-1], {"mean and var are swapped"}),
         (
@@ -391,6 +391,8 @@ def test_start_left_in_words():
     assert start_left.check(0.35).passed
     assert start_left.check(0.3487).passed
     assert start_left.check(0.1**10).mistakes == ("nothing is left",)
+    of_a_batch = ("that is the weight of a batch seen ten steps ago",)
+    assert start_left.check(0.1 * 0.9**10).mistakes == of_a_batch
 
 
 def test_averaged_batches_in_words():

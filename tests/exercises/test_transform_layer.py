@@ -5,7 +5,12 @@ import pytest
 
 from bncourse import nn
 from bncourse.exercises import transform_layer
-from bncourse.exercises.transform_layer import layer, running_statistics, trainable_layer
+from bncourse.exercises.transform_layer import (
+    bias_left,
+    layer,
+    running_statistics,
+    trainable_layer,
+)
 
 SEEDS = range(10)
 
@@ -722,6 +727,31 @@ class LearnsInTrainingOnly(BothWays):
         return dx
 
 
+class NothingBackInEvaluation(BothWays):
+    def backward(self, dy, cache):
+        dx = super().backward(dy, cache)
+        return dx if cache[2] else np.zeros_like(dx)
+
+
+class ReadsTheStatisticsLate(ByTheGraph):
+    def backward(self, dy, cache):
+        x, running = cache
+        return super().backward(dy, (x, running and (self.running_mean, self.running_var)))
+
+
+class KeepsWhatMoves(ByTheGraph):
+    """The cache holds the arrays themselves, and these are updated in place."""
+
+    def forward(self, x):
+        before = self.running_mean, self.running_var
+        y, cache = super().forward(x)
+        moved = self.running_mean, self.running_var
+        for kept, new in zip(before, moved, strict=True):
+            kept[:] = new
+        self.running_mean, self.running_var = before
+        return y, (x, cache[1] and before)
+
+
 @pytest.mark.parametrize(
     ("answer", "name"),
     [
@@ -729,6 +759,9 @@ class LearnsInTrainingOnly(BothWays):
         (AsksNow, "backward asks for the mode that the layer is in now"),
         (Overwrites, "the gradients of gamma and beta are replaced"),
         (LearnsInTrainingOnly, "gamma and beta get no gradient in evaluation"),
+        (NothingBackInEvaluation, "nothing goes back in evaluation"),
+        (ReadsTheStatisticsLate, "evaluation goes back by the running statistics of now"),
+        (KeepsWhatMoves, "evaluation goes back by the running statistics of now"),
     ],
 )
 def test_both_ways_name_what_is_written(answer, name):
@@ -792,3 +825,9 @@ def test_an_unknown_mistake_on_the_way_back_is_read_off():
 
     message = trainable_layer.check(Half).message
     assert "dx of the first batch, dx of the second batch: wrong" in message
+
+
+def test_what_decays_in_words():
+    assert bias_left.check(4 * np.exp(-1)).passed
+    assert bias_left.check(4 * 0.999).mistakes == ("it is still where it was, or nearly",)
+    assert bias_left.check(4 * 0.9**1000).mistakes == ("nothing is left",)
