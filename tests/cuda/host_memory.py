@@ -34,13 +34,13 @@ class _Block:
         self.guards = self.bytes[:start], self.bytes[start + size :]
 
 
-def allocate(size):
+def allocate(size, device=0):
     """An allocator for CuPy."""
     import cupy
 
     block = _Block(size)
     _alive.append(weakref.ref(block))
-    memory = cupy.cuda.UnownedMemory(block.address, max(size, 1), block, 0)
+    memory = cupy.cuda.UnownedMemory(block.address, max(size, 1), block, device)
     return cupy.cuda.MemoryPointer(memory, 0)
 
 
@@ -62,14 +62,14 @@ def used():
         yield
 
 
-def put(a, offset=0):
+def put(a, offset=0, device=0):
     """A NumPy array as an array of CuPy, in the same layout; ``offset`` values into its memory."""
     import cupy
 
     a = np.asarray(a)
     order = sorted(range(a.ndim), key=lambda k: a.strides[k], reverse=True)
     packed = np.ascontiguousarray(a.transpose(order))
-    memory = allocate(packed.nbytes + offset * packed.itemsize)
+    memory = allocate(packed.nbytes + offset * packed.itemsize, device)
     flat = cupy.ndarray(packed.shape, packed.dtype, memptr=memory + offset * packed.itemsize)
     if a.size:
         _view(flat)[...] = packed

@@ -64,6 +64,16 @@ def test_what_would_wait_raises_here(emulate):
         number + 1
 
 
+def test_arrays_of_two_devices_do_not_mix(emulate):
+    place = emulate()
+    here, there = place.put(np.ones((4, 3), "float32")), place.put(np.ones(3), device=1)
+    for given in ({"gamma": there}, {"beta": there}):
+        with pytest.raises(TypeError, match="x lives in cupy .* but (gamma|beta) in cupy"):
+            F.batch_norm_forward(here, **given)
+    with pytest.raises(TypeError, match="x lives in cupy .* but gamma in numpy: move one"):
+        F.batch_norm_forward(here, np.ones(3))
+
+
 def test_one_value_a_channel_is_refused_there_too(emulate):
     with pytest.raises(ValueError, match="one value per channel"):
         F.batch_norm_forward(emulate().put(np.ones((1, 3), "float32")))

@@ -46,7 +46,7 @@ def supports(x, shape):
     """Whether ``x`` is a batch on a GPU, real, not empty, without gaps, its channels together."""
     return (
         compat.is_cupy_array(x)
-        and x.dtype.name in KINDS
+        and x.dtype.char in KINDS
         and x.size > 0
         and layout(x.shape, x.strides, x.itemsize, shape) is not None
     )

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from bncourse.kernels.gpu.module import KINDS, kernel
+from bncourse.kernels.gpu.module import KINDS, NAMES, kernel
 from bncourse.kernels.gpu.plan import THREADS, layout, plan
 
 _CHANNELS = 8  # that a block merges, a warp each
@@ -44,13 +44,14 @@ class Launch:
 
     def __init__(self, x, shape):
         found = layout(x.shape, x.strides, x.itemsize, shape)
-        statistics = "float64" if x.dtype.name == "float64" else _statistics.get()
+        dtype = NAMES[x.dtype.char]
+        statistics = "float64" if dtype == "float64" else _statistics.get()
         self.x = x
         self.plan = plan(found, x.itemsize, _aligned(x))
         self.size = self.plan.layout
         self.channels = found.c
         self.count = found.n * found.s
-        self._types = (x.dtype.name, statistics, self.plan.vector, self.plan.across)
+        self._types = (dtype, statistics, self.plan.vector, self.plan.across)
         self._itemsize = 8 if statistics == "float64" else 4
 
     def alike(self, a):
@@ -92,7 +93,7 @@ def parameter(value):
     """Address and kind of a parameter: a null pointer and 0 where there is none."""
     if value is None:
         return 0, 0
-    return _gapless(value), KINDS[value.dtype.name]
+    return _gapless(value), KINDS[value.dtype.char]
 
 
 def pointer(a, launch):

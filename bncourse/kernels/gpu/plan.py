@@ -3,7 +3,7 @@
 Only numbers, no device: all of it can be computed, and tested, where there is no GPU.
 """
 
-from functools import cache
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -59,6 +59,7 @@ class Plan(NamedTuple):
         return THREADS // _WARP * self.block[0] * channels * quantities * itemsize
 
 
+@lru_cache(1024)
 def layout(shape, strides, itemsize, view):
     """:class:`Layout` of an array that looks like ``view``; ``None`` if it has gaps.
 
@@ -93,7 +94,7 @@ def vectors(itemsize):
     return _VECTOR // itemsize, min(_VECTOR // itemsize, 4)
 
 
-@cache
+@lru_cache(1024)
 def plan(layout, itemsize, aligned):
     """:class:`Plan` for values of ``itemsize`` bytes; ``aligned`` if they begin at 16 bytes."""
     n, c, s = layout
