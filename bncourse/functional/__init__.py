@@ -19,6 +19,11 @@ from bncourse.functional.batch_norm_inference import (
     batch_norm_inference_backward,
     batch_norm_inference_forward,
 )
+from bncourse.functional.batch_norm_relu import (
+    BatchNormReluCache,
+    batch_norm_relu_backward,
+    batch_norm_relu_forward,
+)
 from bncourse.functional.conv import (
     ConvCache,
     conv_backward,
@@ -76,6 +81,7 @@ from bncourse.functional.pool import (
 
 __all__ = [
     "AvgPoolCache",
+    "BatchNormReluCache",
     "ConvCache",
     "ConvTransposeCache",
     "CrossEntropyCache",
@@ -94,6 +100,8 @@ __all__ = [
     "batch_norm_inference",
     "batch_norm_inference_backward",
     "batch_norm_inference_forward",
+    "batch_norm_relu_backward",
+    "batch_norm_relu_forward",
     "conv_backward",
     "conv_forward",
     "conv_transpose_backward",

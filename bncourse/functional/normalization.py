@@ -75,7 +75,7 @@ def normalize_forward(x, gamma, beta, eps, axes, parameter_axes, mask=None, cent
     gamma = parameter("gamma", gamma, x, per_parameter)
     beta = parameter("beta", beta, x, per_parameter)
     if centered and mask is None:
-        done = _fused_forward(x, gamma, beta, eps, axes, parameter_axes)
+        done = fused_forward(x, gamma, beta, eps, axes, parameter_axes)
         if done is not None:
             return done
     xp = arrays.namespace(x=x)
@@ -129,10 +129,13 @@ def normalize_backward(dy, cache):
     return arrays.cast(dx, x.dtype), dgamma, dbeta
 
 
-def _fused_forward(x, gamma, beta, eps, axes, parameter_axes):
-    """As :func:`normalize_forward`, by a kernel; ``None`` if there is none for ``x``."""
+def fused_forward(x, gamma, beta, eps, axes, parameter_axes, **then):
+    """As :func:`normalize_forward`, by a kernel; ``None`` if there is none for ``x``.
+
+    ``then`` says what else that kernel shall do, if it can.
+    """
     kernel, layout = kernels.choose(x, axes, parameter_axes)
-    done = kernel and kernel.forward(x, gamma, beta, eps, layout.shape)
+    done = kernel and kernel.forward(x, gamma, beta, eps, layout.shape, **then)
     if done is None:
         return None
     y, mean, rest, m2, inv_std = done
@@ -149,7 +152,7 @@ def _fused_backward(dy, cache):
     kernel, layout = kernels.choose(x, axes, parameter_axes)
     if kernel is None or dy.dtype != x.dtype:
         return None
-    dx, sum_dy, sum_dy_x_hat = kernel.backward(
+    done = kernel.backward(
         dy,
         x,
         moments.mean.reshape(-1),
@@ -158,6 +161,9 @@ def _fused_backward(dy, cache):
         gamma,
         layout.shape,
     )
+    if done is None:
+        return None
+    dx, sum_dy, sum_dy_x_hat = done
     return dx, _like(sum_dy_x_hat, gamma), _like(sum_dy, beta)
 
 

@@ -38,6 +38,27 @@ def test_channels_on_any_axis(emulate, rng, axis):
     assert cache.inv_std.shape == wide.inv_std.shape
 
 
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("shape", [(6, 7, 9, 5), (9001, 3)], ids=str)
+def test_relu_and_residual_cost_no_kernel_more(emulate, rng, shape, residual):
+    place = emulate()
+    x, dy, other = (batch(rng, shape, "float32", m, 1) for m in (5, 0.3, 0))
+    gamma, beta = parameters(rng, shape[1])
+    added = {"residual": place.put(other)} if residual else {}
+    y, cache = F.batch_norm_relu_forward(*(place.put(a) for a in (x, gamma, beta)), **added)
+    got = F.batch_norm_relu_backward(place.put(dy), cache)
+    names = [name for name, *_ in place.device.launched]
+    F.batch_norm_forward(*(place.put(a) for a in (x, gamma, beta)))
+    assert len(names) == 2 * len(place.device.launched[len(names) :])
+    want = training(x, gamma, beta, dy, 1, other if residual else None, relu=True)
+    near(place.get(y), want[0], 1e-6)
+    for a, b in zip(got[:3], want[3:6], strict=True):
+        near(place.get(a), b, 1e-5)
+    assert (got[3] is None) == (not residual)
+    if residual:
+        near(place.get(got[3]), want[6], 1e-6)
+
+
 def test_inference_runs_by_kernels_alone(emulate, rng):
     place, x = emulate(), batch(rng, (6, 7, 9, 5), "float16", 5.0)
     given = *parameters(rng, 7), rng.standard_normal(7, "float32"), rng.uniform(1, 9, 7)
