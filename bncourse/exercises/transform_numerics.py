@@ -280,6 +280,11 @@ welford = Exercise(
             "Move by the deviation, divided by the new count, not by the row.",
         ),
         Mistake(
+            "the rows are added up",
+            partial(_made_step, move=lambda d, n, row: row),
+            "mean + row is a running sum. Move by the deviation, divided by the new count.",
+        ),
+        Mistake(
             "the mean moves the wrong way",
             partial(_made_step, move=lambda d, n, row: -d / n),
             "d = row - mean points to the new row. Add d / count.",
@@ -423,12 +428,36 @@ merged = Exercise(
             "The m_a values of a move to the common mean as well, by delta * m_b / m each.",
         ),
         Mistake(
+            "the distances from the common mean are not counted",
+            partial(
+                _made_merged,
+                between=lambda delta, a, b: delta**2 * (a**2 + b**2) / (a + b) ** 2,
+            ),
+            "Each mean stands for all values of its part: (mean_a - mean)**2 belongs m_a times, "
+            "(mean_b - mean)**2 m_b times.",
+        ),
+        Mistake(
             "m2_a and m2_b are averaged",
             partial(
                 _made_merged,
                 within=lambda a, b, m2_a, m2_b: (a * m2_a + b * m2_b) / (a + b),
             ),
             "Variances are averaged with the counts as weights. m2 is a sum: add the two.",
+        ),
+        Mistake(
+            "m2_a and m2_b are averaged without their counts",
+            partial(_made_merged, within=lambda a, b, m2_a, m2_b: (m2_a + m2_b) / 2),
+            "m2 is a sum: add the two, without dividing.",
+        ),
+        Mistake(
+            "the variances are averaged",
+            partial(
+                _made_merged,
+                within=lambda a, b, m2_a, m2_b: (m2_a / a + m2_b / b) / 2,
+                between=lambda delta, a, b: 0 * delta,
+            ),
+            "An average of m2 / count forgets that one worker has more values, and how far the "
+            "means are apart. And m2 is a sum: start from m2_a + m2_b.",
         ),
         Mistake(
             "m2 is divided by m",
@@ -503,7 +532,7 @@ def _in_float32(rng):
 
 
 def _a_million_off(rng, eps):
-    return [((columns(rng, 20000, 3) + 1e6).astype(np.float32),)]
+    return [((rng.standard_normal((20000, 3)) + 1e6).astype(np.float32),)]
 
 
 far_variance = Exercise(
@@ -515,9 +544,10 @@ far_variance = Exercise(
     inputs=_in_float32,
     outputs=("var",),
     hostile=_a_million_off,
-    fragile="with the mean a million spreads away, float32 leaves x only a few bits for its "
-    "deviations, and a float32 sum of many x none at all. Add up in float64: "
-    "x.mean(axis=0, dtype=float) does. Or subtract one of the values first.",
+    fragile="where the mean is a million spreads away, so much is lost in the squares of x, or in "
+    "a float32 sum of so many x. Near 1e12 even float64 numbers are 1e-4 apart, and a float32 sum "
+    "of 20 000 values near 1e6 holds none of their deviations. So subtract before you square, and "
+    "add up in float64, x.mean(axis=0, dtype=float); or subtract one of the values first.",
     mistakes=(
         Mistake(
             "it is divided by m - 1",

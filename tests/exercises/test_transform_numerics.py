@@ -172,3 +172,58 @@ def test_far_variance_takes_any_style(answer):
 def test_far_variance_knows_float32_sums(answer):
     for seed in range(5):
         assert far_variance.check(answer, seed).outcome == "fragile"
+
+
+def test_far_variance_does_not_send_to_float64_who_is_there():
+    def squares_in_float64(x):
+        x = x.astype(float)
+        return (x * x).mean(axis=0) - x.mean(axis=0) ** 2
+
+    for seed in range(5):
+        report = far_variance.check(squares_in_float64, seed)
+        assert report.outcome == "fragile"
+        assert "subtract before you square" in " ".join(report.message.split())
+
+
+def test_merged_knows_who_averages_variances():
+    """The forms in which it is done: with m2 or with variances, with counts or without."""
+
+    def plain(m_a, mean_a, m2_a, m_b, mean_b, m2_b):
+        m, mean, _ = from_sums(m_a, mean_a, m2_a, m_b, mean_b, m2_b)
+        return m, mean, (m2_a / m_a + m2_b / m_b) / 2
+
+    def halves(m_a, mean_a, m2_a, m_b, mean_b, m2_b):
+        m, mean, _ = from_sums(m_a, mean_a, m2_a, m_b, mean_b, m2_b)
+        return m, mean, (m2_a + m2_b) / 2
+
+    def by_count(m_a, mean_a, m2_a, m_b, mean_b, m2_b):
+        m, mean, _ = from_sums(m_a, mean_a, m2_a, m_b, mean_b, m2_b)
+        return m, mean, (m2_a + m2_b) / m
+
+    missing = "the distance of the means is missing"
+    for answer, named in (
+        (plain, {"the variances are averaged"}),
+        (halves, {missing, "m2_a and m2_b are averaged without their counts"}),
+        (by_count, {missing, "m2 is divided by m"}),
+    ):
+        for seed in SEEDS:
+            assert set(merged.check(answer, seed).mistakes) == named
+
+
+def test_merged_knows_distances_that_are_not_counted():
+    def uncounted(m_a, mean_a, m2_a, m_b, mean_b, m2_b):
+        m, mean, _ = from_sums(m_a, mean_a, m2_a, m_b, mean_b, m2_b)
+        return m, mean, m2_a + m2_b + (mean_a - mean) ** 2 + (mean_b - mean) ** 2
+
+    for seed in SEEDS:
+        report = merged.check(uncounted, seed)
+        assert report.mistakes == ("the distances from the common mean are not counted",)
+
+
+def test_welford_knows_sums_that_are_not_divided():
+    def sums(count, mean, m2, row):
+        return count + 1, mean + row, m2 + row**2
+
+    for seed in SEEDS:
+        known = welford.check(sums, seed).mistakes
+        assert set(known) == {"the rows are added up", "the squares of x are added"}
