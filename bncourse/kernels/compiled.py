@@ -12,6 +12,7 @@ import numpy as np
 from bncourse.kernels import threads
 
 _LEAST = 2**12  # values: below, all is done long before Numba is loaded
+_LEAST_STD = 1e-140  # of an ``inv_std`` in float64: its square is a number still
 _TINY = 1e-30  # a smaller eps, and what is beside it in a variance, is lost in squares of float32
 
 
@@ -58,17 +59,23 @@ def forward(x, gamma, beta, eps, shape):
 
 
 def backward(dy, x, mean, rest, inv_std, gamma, shape):
-    """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,)."""
+    """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,).
+
+    ``None`` where products overflow, or squares underflow.
+    """
+    if x.dtype.char == "d" and np.min(inv_std) < _LEAST_STD:
+        return None
     dx, sums = np.empty_like(x), np.empty((2, shape[1]))
     dy, x, out = _seen(np.ascontiguousarray(dy), shape), _seen(x, shape), _seen(dx, shape)
     gamma = _flat(gamma, 1, x)
     if len(shape) == 3:
         _backward_maps(dy, x, mean, rest, inv_std, gamma, out, sums)
+        fine = True
     elif (parts := threads.count(x.size)) == 1:
-        _table().backward(dy, x, mean, rest, inv_std, gamma, out, sums)
+        fine = _table().backward(dy, x, mean, rest, inv_std, gamma, out, sums)
     else:
-        _backward_table(dy, x, mean, rest, inv_std, gamma, out, sums, parts)
-    return dx, sums[0], sums[1]
+        fine = _backward_table(dy, x, mean, rest, inv_std, gamma, out, sums, parts)
+    return (dx, sums[0], sums[1]) if fine else None
 
 
 def affine(x, mean, scale, shift, shape):
@@ -136,7 +143,6 @@ def _forward_table(x, gamma, beta, eps, refine, y, statistics, parts):
     if improve() or refine:
         center[:] = mean
         improve()
-    center[:] = mean
     high, low, shift = loops.coefficients(len(x), gamma, beta, eps, center, mean, rest, m2, inv_std)
     threads.share(lambda a, b: loops.affine(x, center, high, low, shift, y, a, b), rows)
     return np.isfinite(m2.sum())
@@ -153,6 +159,7 @@ def _backward_table(dy, x, mean, rest, inv_std, gamma, dx, sums, parts):
         lambda a, b: loops.gradient(dy, x, center, scale, high, low, shift, dx, a, b),
         threads.cuts(len(x), parts, loops.CHUNK),
     )
+    return np.isfinite(sums.sum())
 
 
 def _gradient_sums_of_table(dy, x, center, mean, rest, inv_std, sums, parts):

@@ -5,9 +5,9 @@ row. Four rows are added up at a time, groups of sixteen in the dtype of ``x``, 
 float64 sum. Chunks of groups have sums of their own: rounding grows with the chunks and not with
 the rows, and does not depend on how many threads share the chunks.
 
-What is scaled is ``x - center``, where the center is the mean in the dtype of ``x``; by a
-coefficient that is the sum of two numbers of that dtype, ``high + low``. So the arithmetic, though
-in float32, is off by one unit in the last place at most.
+What is scaled is ``x - center``, where the center is the mean in the dtype of ``x``, or 0 if the
+mean is near enough to that; by a coefficient that is the sum of two numbers of that dtype,
+``high + low``. So the arithmetic, though in float32, is off by about one unit in the last place.
 
 Arrays of which no shape is told hold one number a column: ``center`` and coefficients in the
 dtype of ``x``, all else in float64.
@@ -36,7 +36,6 @@ def forward(x, gamma, beta, eps, refine, y, statistics):
         center[:] = mean
         deviations(x, center, m2, 0, len(x), sums)
         improve(sums, len(x), center, mean, rest, m2)
-    center[:] = mean
     high, low, shift = coefficients(len(x), gamma, beta, eps, center, mean, rest, m2, inv_std)
     affine(x, center, high, low, shift, y, 0, len(x))
     return np.isfinite(m2.sum())
@@ -103,10 +102,12 @@ def improve(sums, count, center, mean, rest, m2):
 
 @jit()
 def coefficients(count, gamma, beta, eps, center, mean, rest, m2, inv_std):
-    """Fills ``inv_std``; gives those of ``y = (x - center) * (high + low) + shift``."""
+    """Fills ``inv_std`` and ``center``; gives the other coefficients of :func:`affine`."""
     high, low, shift = np.empty_like(center), np.empty_like(center), np.empty_like(center)
     for c in range(len(mean)):
-        inv_std[c] = 1 / np.sqrt(m2[c] / count + eps)
+        var = m2[c] / count
+        inv_std[c] = 1 / np.sqrt(var + eps)
+        center[c] = mean[c] if mean[c] * mean[c] >= var / 4 else 0
         scale = gamma[c] * inv_std[c]
         high[c] = scale
         low[c] = scale - high[c]
@@ -133,7 +134,7 @@ def affine(x, center, high, low, shift, y, first, last):
 def backward(dy, x, mean, rest, inv_std, gamma, dx, both):
     """Fills ``dx`` and, of shape (2, C), ``both`` sums; on one thread.
 
-    As :func:`bncourse.kernels.loops_maps.backward`.
+    As :func:`bncourse.kernels.loops_maps.backward`. Returns whether both are finite.
     """
     sum_dy, sum_dy_x_hat = both[0], both[1]
     sums, center = no_sums(x), np.empty_like(x[0])
@@ -144,6 +145,7 @@ def backward(dy, x, mean, rest, inv_std, gamma, dx, both):
         len(x), gamma, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat
     )
     gradient(dy, x, center, scale, high, low, shift, dx, 0, len(x))
+    return np.isfinite(both.sum())
 
 
 @jit()

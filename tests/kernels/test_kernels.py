@@ -173,3 +173,30 @@ def test_masks_go_the_general_way(rng):
     with kernels.using("always"):
         y, _ = F.batch_norm_forward(x, mask=np.arange(500) < 400)
     assert np.all(y[400:] == 0)
+
+
+@pytest.mark.parametrize("shape", [(4099, 3), (67, 3, 61)])
+@pytest.mark.parametrize("dtype, largest", [("float32", 3e38), ("float64", 1e200)])
+def test_the_largest_values_have_gradients(rng, name, shape, dtype, largest):
+    unit = rng.uniform(-1, 1, shape)
+    x, dy = (unit * largest).astype(dtype), rng.standard_normal(shape).astype(dtype)
+    with np.errstate(over="ignore"), kernels.using(name):
+        dx = both_ways(x, dy)[2]
+    with kernels.using("never"):
+        expected = both_ways(unit, dy.astype("float64"))[2]
+    off = np.max(np.abs(dx * largest - expected)) / np.max(np.abs(expected))
+    assert off < 1e-4  # eps, which counts in the units of one only, is some 1e-5 of the variance
+
+
+@pytest.mark.parametrize("shape", [(4096, 3), (64, 3, 64)])
+def test_a_first_value_far_from_all_others_costs_no_digits(rng, name, shape):
+    x = (1e-3 * rng.standard_normal(shape)).astype("float32")
+    x[0, :, ...] = 1e6
+    compare(name, x, rng.standard_normal(shape).astype("float32"))
+
+
+def test_an_eps_that_squares_of_float32_cannot_tell_from_0(rng, name):
+    x = (1e-25 * rng.standard_normal((600, 20))).astype("float32")
+    with kernels.using(name):
+        y, _ = F.batch_norm_forward(x, eps=1e-60)
+    np.testing.assert_allclose(y.std(axis=0), 1, rtol=1e-5)
