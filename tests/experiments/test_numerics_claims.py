@@ -48,7 +48,7 @@ TABLE = {
     "Keras": "Keras",
     "Flax": "Flax",
     "Flax, slow": "Flax slow",
-    "`bncourse`": "ours (N,C)",
+    "ours": "ours (N,C)",
 }
 
 
