@@ -28,8 +28,8 @@ def compiled(architecture, expressions=None):
     Returns
     -------
     dict
-        From the name in C++ to ``registers`` (a thread), ``spilled`` (bytes a thread) and
-        ``shared`` (bytes a block, at most).
+        From the name in C++ to ``registers`` (a thread), ``spilled`` (bytes that a thread keeps
+        in memory for want of them) and ``shared`` (bytes a block, at most).
     """
     from cupy_backends.cuda.libs import nvrtc
 
@@ -53,7 +53,7 @@ def compiled(architecture, expressions=None):
         own = part.split("Function properties for ")[1]
         resources[expression] = {
             "registers": int(re.search(r"Used (\d+) registers", own)[1]),
-            "spilled": sum(map(int, re.findall(r"(\d+) bytes spill", own))),
+            "spilled": sum(map(int, re.findall(r"(\d+) bytes (?:stack|spill)", own))),
             "shared": found[expression] + sum(map(int, re.findall(r"(\d+) bytes smem", own))),
         }
     return dict(sorted(resources.items()))
