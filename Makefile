@@ -44,7 +44,11 @@ $(PEERS)/.installed: pyproject.toml
 $(CUDA)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(CUDA)
 	$(CUDA)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
-	  -e ".[test,gpu]"
+	  -e ".[test,cuda]"
+	@touch $@
+
+$(CUDA)/.installed-gpu: $(CUDA)/.installed
+	$(CUDA)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -e ".[gpu]"
 	@touch $@
 
 # Rebuilt from nothing: pages of renamed chapters and old source listings would stay behind.
@@ -96,7 +100,7 @@ bench: $(PEERS)/.installed-bench ## run the benchmarks, beside the same librarie
 # shared memory and its barriers; at last the benchmark. compute-sanitizer comes with CUDA.
 SANITIZE = compute-sanitizer --error-exitcode 1 --tool
 WATCHED = $(CUDA)/bin/python -m pytest tests/cuda -m gpu -p no:cacheprovider
-gpu: $(CUDA)/.installed ## run all tests on a GPU, and measure; fails where there is none
+gpu: $(CUDA)/.installed-gpu ## run all tests on a GPU, and measure; fails where there is none
 	@$(CUDA)/bin/python -W ignore -c "from bncourse.arrays import why_no_cupy; \
 	reason = why_no_cupy(); \
 	raise SystemExit(f'no GPU tests were run: {reason}' if reason else 0)"

@@ -47,7 +47,7 @@ def kernel(name, device, dtype, statistics, vector, across):
     """The compiled kernel, for a launch on ``device``.
 
     CuPy keeps what NVRTC has compiled in a folder, so that only the first program on a machine
-    waits for it: a second or two, the first time that a combination of types is used.
+    waits for it: about a second, the first time that a combination of types is used.
     """
     return _module(device, dtype, statistics, vector, across).get_function(
         expression(name, dtype, statistics, vector, across)
