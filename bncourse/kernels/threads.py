@@ -7,7 +7,7 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-WORTH_IT = 2**17  # values for each thread: some 50 microseconds, twice what handing over takes
+WORTH_IT = 2**18  # values for each thread: some 100 microseconds, thrice what handing over takes
 
 chosen = ContextVar("threads", default=None)
 
