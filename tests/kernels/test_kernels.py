@@ -200,3 +200,40 @@ def test_an_eps_that_squares_of_float32_cannot_tell_from_0(rng, name):
     with kernels.using(name):
         y, _ = F.batch_norm_forward(x, eps=1e-60)
     np.testing.assert_allclose(y.std(axis=0), 1, rtol=1e-5)
+
+
+def mirrored(rng, dtype="float32"):
+    """A table of values and their opposites: the mean is 0, and nothing is lost by it."""
+    a = rng.standard_normal((2048, 40)).astype(dtype)
+    return np.concatenate([a, -a])
+
+
+def test_a_coefficient_of_two_numbers_rounds_the_output_of_a_table_once(rng):
+    if not compiled.available():
+        pytest.skip("Numba is not installed: the extra 'fast'")
+    x, gamma = mirrored(rng), rng.uniform(0.5, 1, 40).astype("float32")
+    with kernels.using("numba"):
+        y, cache = F.batch_norm_forward(x, gamma)
+        dx, *_ = F.batch_norm_backward(y, cache)
+    with kernels.using("never"):
+        y_64, cache = F.batch_norm_forward(x.astype(float), gamma)
+        exact, *_ = F.batch_norm_backward(y.astype(float), cache)
+    assert np.mean(y == y_64.astype("float32")) > 0.75
+    assert np.max(np.abs(dx - exact)) < 1.5e-3 * np.max(np.abs(exact))  # all but cancels
+
+
+def test_a_far_first_value_costs_float64_no_digits(rng, name):
+    x = rng.standard_normal((64, 3, 1024))
+    x[0, :, 0] = 300
+    with kernels.using(name):
+        _, cache = F.batch_norm_forward(x)
+    long = x.astype(np.longdouble)
+    m2 = ((long - long.mean(axis=(0, 2), keepdims=True)) ** 2).sum(axis=(0, 2))
+    np.testing.assert_allclose(cache.moments.m2, m2.astype(float), rtol=2e-15)
+
+
+def test_the_buffer_of_numpy_is_as_it_was(rng):
+    before = np.getbufsize()
+    with kernels.using("numpy", threads=1):
+        F.batch_norm_forward(rng.standard_normal((1000, 100)).astype("float32"))
+    assert np.getbufsize() == before
