@@ -36,7 +36,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     reason = why_no_cupy()
     if reason:
-        print(f"no GPU, so nothing was measured: CuPy {reason}")
+        print(f"no GPU, so nothing was measured: CuPy: {reason}")
         return
     speed, rows = gpu.copy_speed(), []
     print(f"{gpu.device_name()}; a copy moves {speed / 1e9:.0f} GB/s")

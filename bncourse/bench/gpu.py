@@ -55,7 +55,7 @@ def run(options):
     """Measure and print; returns an exit code."""
     reason = why_no_cupy()
     if reason:
-        print(f"nothing was measured: CuPy {reason}")
+        print(f"nothing was measured: CuPy: {reason}")
         return 1
     speed = copy_speed()
     print(f"{device_name()}, {options.dtype}; a copy moves {speed / 1e9:.0f} GB/s\n")

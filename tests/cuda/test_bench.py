@@ -92,6 +92,6 @@ def test_what_is_recorded(clock, monkeypatch, tmp_path):
 @pytest.mark.skipif(why_no_cupy() is None, reason="there is a GPU")
 def test_without_a_gpu_it_says_so(capsys):
     assert main(["bench", "gpu"]) == 1
-    assert "nothing was measured: CuPy " in capsys.readouterr().out
+    assert "nothing was measured: CuPy: " in capsys.readouterr().out
     runpy.run_path(str(ROOT / "benchmarks" / "gpu.py"))["main"]([])
     assert "no GPU, so nothing was measured" in capsys.readouterr().out
