@@ -36,7 +36,9 @@ def test_dev_holds_what_the_readme_commands_need():
 
 
 def test_extras_of_the_design_exist():
-    assert {"fast", "gpu", "mpi", "book", "test", "peers", "bench"} <= set(PROJECT["optional-dependencies"])
+    assert {"fast", "gpu", "mpi", "book", "test", "peers", "bench"} <= set(
+        PROJECT["optional-dependencies"]
+    )
 
 
 def test_readme_names_the_environment():
