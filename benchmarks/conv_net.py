@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-RESULT = Path(__file__).parent / "results" / "conv_net.json"
+XLA = ["--xla_cpu_multi_thread_eigen=false", "--xla_cpu_multi_thread_eigen=true"]  # JAX's threads
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -208,25 +208,30 @@ def show(result):
             )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(script, text, what, rounds, measure, show):
+    """The command line of a benchmark that measures each number of threads in its own process.
+
+    ``measure(threads, rounds)`` gives one process's part of the result, ``show(result)`` prints
+    all of it. ``script`` is the file that was started, ``text`` what it says of itself, ``what``
+    what it measures; the record has the script's name.
+    """
+    record = Path(script).parent / "results" / f"{Path(script).stem}.json"
+    parser = argparse.ArgumentParser(description=text.splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=60)
-    parser.add_argument("--record", action="store_true", help=f"write {RESULT.name}")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--record", action="store_true", help=f"write {record.name}")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if find_spec("torch") is None:
         sys.exit("PyTorch is not installed: it is what we compare with; see the extra 'peers'")
     if options.worker:
-        print(json.dumps(measure(options.worker, options.repeats)))
+        print(json.dumps(measure(options.worker, options.rounds)))
         return
-    result = {"what": "training step of a small convolutional network", "machine": machine()}
-    result |= {"repeats": options.repeats, "threads": {}}
+    result = {"what": what, "machine": machine(), "rounds": options.rounds, "threads": {}}
     for threads in options.threads:
-        command = [sys.executable, __file__, "--worker", str(threads)]
         done = subprocess.run(
-            [*command, "--repeats", str(options.repeats)],
-            env=os.environ | dict.fromkeys(THREADS, str(threads)),
+            [sys.executable, script, "--worker", str(threads), "--rounds", str(options.rounds)],
+            env=os.environ | dict.fromkeys(THREADS, str(threads)) | {"XLA_FLAGS": XLA[threads > 1]},
             stdout=subprocess.PIPE,
             check=True,
             text=True,
@@ -234,9 +239,10 @@ def main():
         result["threads"][str(threads)] = json.loads(done.stdout)
     show(result)
     if options.record:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    what = "training step of a small convolutional network"
+    main(__file__, __doc__, what, 60, measure, show)

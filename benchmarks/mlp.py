@@ -11,18 +11,12 @@ does hits all alike. A process has one number of threads, so each number runs in
 Needs the extra 'peers'; JAX is measured if it is installed.
 """
 
-import argparse
-import json
-import os
-import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
-from conv_net import THREADS, machine, quartiles
+from conv_net import main, quartiles
 
-RESULT = Path(__file__).parent / "results" / "mlp.json"
 SIZES, RATE, BATCH, STEPS = (784, 100, 100, 100, 10), 0.1, 60, 20
 
 
@@ -175,35 +169,5 @@ def show(result):
                 )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--record", action="store_true", help=f"write {RESULT.name}")
-    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if find_spec("torch") is None:
-        sys.exit("PyTorch is not installed: it is what we compare with; see the extra 'peers'")
-    if options.worker:
-        print(json.dumps(measure(options.worker, options.rounds)))
-        return
-    result = {"what": "training step of a dense network with batch norm", "machine": machine()}
-    result |= {"rounds": options.rounds, "threads": {}}
-    for threads in options.threads:
-        done = subprocess.run(
-            [sys.executable, __file__, "--worker", str(threads), "--rounds", str(options.rounds)],
-            env=os.environ
-            | dict.fromkeys(THREADS, str(threads))
-            | {"XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        result["threads"][str(threads)] = json.loads(done.stdout)
-    show(result)
-    if options.record:
-        RESULT.write_text(json.dumps(result, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    main(__file__, __doc__, "training step of a dense network with batch norm", 40, measure, show)
