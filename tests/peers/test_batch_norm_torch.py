@@ -188,7 +188,10 @@ def test_the_gradient_of_the_gradient(rng, shape, affine):
 @pytest.mark.parametrize("shape", [(8, 3, 64, 64), (40_000, 3), (8, 3, 20_000)], ids=len)
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 def test_large_float32_agrees_with_pytorch_in_float64(rng, shape, training):
-    """Sizes at which the layer may choose another way through the array."""
+    """Sizes at which the layer may choose another way through the array.
+
+    Without Numba that is NumPy in float32, off by two units in the last place at most.
+    """
     x, dy = (rng.standard_normal(shape).astype("float32") for _ in range(2))
     ours, theirs = pair(len(shape), rng)
     ours.train(training), theirs.train(training)
@@ -197,12 +200,14 @@ def test_large_float32_agrees_with_pytorch_in_float64(rng, shape, training):
     expected.backward(torch.from_numpy(dy.astype("float64")))
     y, cache = ours.forward(x)
     size = float(expected.detach().abs().max())
-    assert np.max(np.abs(y - expected.detach().numpy())) < 1.2e-7 * size
+    assert np.max(np.abs(y - expected.detach().numpy())) < 2.4e-7 * size
     dx = ours.backward(dy, cache)
     assert np.max(np.abs(dx - leaf.grad.numpy())) < 5e-7 * float(leaf.grad.abs().max())
     close(ours.grads["gamma"], theirs.weight.grad, 1e-5)
-    close(ours.grads["beta"], theirs.bias.grad)
-    check_statistics(ours, theirs)
+    close(ours.grads["beta"], theirs.bias.grad, 1e-6)
+    spread = 1  # that of x, beside which the mean is next to nothing
+    assert np.max(np.abs(ours.running_mean - theirs.running_mean.numpy())) < 1e-8 * spread
+    close(ours.running_var, theirs.running_var, 1e-7)
 
 
 def test_an_empty_batch_keeps_the_statistics(rng):
