@@ -177,9 +177,11 @@ def batch_norm_inference_backward(dy, cache):
 def _gradients(dy, x, mean, inv_std, scale, axes, channel_axes):
     """``dy * scale``, and sums of ``dy`` and ``dy * x_hat``, shaped to broadcast."""
     kernel, found = kernels.choose(x, axes, channel_axes)
+    sums = None
     if kernel is not None and dy.dtype == x.dtype:
         flat = [a.reshape(-1) for a in (mean, inv_std, scale)]
         sums = kernel.gradient_sums(dy, x, *flat[:2], found.shape)
+    if sums is not None:
         dx = kernel.affine(dy, 0 * flat[0], flat[2], 0 * flat[0], found.shape)
         return dx, *(a.reshape(found.broadcast) for a in sums)
     xp, wide = arrays.namespace(x=x), inv_std.dtype

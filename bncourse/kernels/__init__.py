@@ -7,9 +7,9 @@ is tested against that. A module of kernels has
 - ``forward(x, gamma, beta, eps, shape)``, which gives ``y, mean, rest, m2, inv_std``, or ``None``
   where it finds that it cannot;
 - ``backward(dy, x, mean, rest, inv_std, gamma, shape)``, which gives ``dx, sum_dy,
-  sum_dy_x_hat``;
+  sum_dy_x_hat``, or ``None``;
 - ``affine(x, mean, scale, shift, shape)`` and ``gradient_sums(dy, x, mean, inv_std, shape)``,
-  of which batch norm by given statistics is made;
+  which may give ``None`` too: of them batch norm by given statistics is made;
 - perhaps ``inference(x, gamma, beta, mean, var, eps, shape)``, all of its forward pass.
 
 Statistics, sums and parameters are of shape (C,), in the precision of :func:`arrays.accumulator`.

@@ -9,11 +9,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from bncourse.kernels import threads
+from bncourse.kernels import limits, threads
 
 _LEAST = 2**12  # values: below, all is done long before Numba is loaded
-_LEAST_STD = 1e-140  # of an ``inv_std`` in float64: its square is a number still
-_TINY = 1e-30  # a smaller eps, and what is beside it in a variance, is lost in squares of float32
 
 
 def supports(x, shape):
@@ -49,7 +47,7 @@ def forward(x, gamma, beta, eps, shape):
     refine = x.dtype.char == "d"
     if len(shape) == 3:
         fine = _forward_maps(x, gamma, beta, eps, refine, out, statistics)
-    elif eps < _TINY and not refine:
+    elif eps < limits.TINY and not refine:
         return None
     elif (parts := threads.count(x.size)) == 1:
         fine = _table().forward(x, gamma, beta, eps, refine, out, statistics)
@@ -61,9 +59,9 @@ def forward(x, gamma, beta, eps, shape):
 def backward(dy, x, mean, rest, inv_std, gamma, shape):
     """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,).
 
-    ``None`` where products overflow, or squares underflow.
+    ``None`` where products overflow, or might underflow.
     """
-    if x.dtype.char == "d" and np.min(inv_std) < _LEAST_STD:
+    if not limits.usual(inv_std, x.dtype):
         return None
     dx, sums = np.empty_like(x), np.empty((2, shape[1]))
     dy, x, out = _seen(np.ascontiguousarray(dy), shape), _seen(x, shape), _seen(dx, shape)
@@ -98,7 +96,10 @@ def affine(x, mean, scale, shift, shape):
 
 
 def gradient_sums(dy, x, mean, inv_std, shape):
-    """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,)."""
+    """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,).
+
+    ``None`` where products overflow.
+    """
     dy, x = _seen(np.ascontiguousarray(dy), shape), _seen(x, shape)
     rest, sums = np.zeros_like(mean), np.empty((2, shape[1]))
     parts = threads.count(x.size)
@@ -109,7 +110,7 @@ def gradient_sums(dy, x, mean, inv_std, shape):
         )
     else:
         _gradient_sums_of_table(dy, x, mean.astype(x.dtype), mean, rest, inv_std, sums, parts)
-    return sums
+    return sums if np.isfinite(sums.sum()) else None
 
 
 def _forward_maps(x, gamma, beta, eps, refine, y, statistics):
@@ -177,9 +178,12 @@ def _seen(a, shape):
 
 
 def _flat(parameter, default, x):
-    """A parameter as (C,); where there is none, one that does nothing."""
+    """A parameter as (C,), of a dtype that Numba knows; where there is none, one that does
+    nothing."""
     if parameter is None:
         return np.full(x.shape[1], default, x.dtype)
+    if parameter.dtype.char not in "fd" or not parameter.dtype.isnative:
+        parameter = parameter.astype(np.float64)
     return parameter if parameter.ndim == 1 else parameter.reshape(-1)
 
 

@@ -4,7 +4,7 @@ import functools
 
 try:
     import numba
-except ImportError:  # also where an installed Numba does not take this NumPy
+except Exception:  # a Numba that does not take this NumPy, or finds no LLVM, says so in many ways
     numba = None
 
 

@@ -8,41 +8,58 @@ of the mean is made up for in float64. The results are off by two units in the l
 where the other kernels are off by half a one.
 """
 
+from functools import cache
+
 import numpy as np
 
-from bncourse.kernels import aligned, threads
+from bncourse.kernels import aligned, limits, threads
 
 _BLOCK = 2**18  # values: 1 MiB, so that three such blocks stay in the cache
 _LEAST = 2**16  # values: below, the cache holds all, and float64 is as fast
 _LONG = 128  # values: a shorter row is not worth a dot product of its own
+_LONGEST = 2**13  # values: in a longer one a float32 sum is seen to lose digits
 # Rows that are added up in float32. Far from 0 the values lie on a grid, and so do their squares:
 # on every fourth place of one four times as fine. What sticks out of a sum is cut off, never
 # rounded up, and in a long sum that is seen.
 _DEEP = 16
+_HIGH = 128  # rows that are added up in float32 where no squares are summed
 _NEAR = 1.0  # standard deviations: a mean that far from 0 does not spoil the variance
+_QUIET = np.errstate(over="ignore", invalid="ignore")  # the general form shall warn
 
 
 def supports(x, shape):
-    """Whether ``x`` is a float32 array in NumPy of some size."""
+    """Whether ``x`` is a float32 array in NumPy of some size, and maps can be cut into rows."""
     return (
         type(x) is np.ndarray
         and x.size > _LEAST
         and x.dtype == np.float32
         and x.dtype.isnative
         and x.flags.c_contiguous
+        and (len(shape) == 2 or shape[2] // _rows_a_map(shape[2]) <= _LONGEST)
     )
 
 
+@_QUIET
 def forward(x, gamma, beta, eps, shape):
-    """``y`` in the shape of ``x``; ``mean, rest, m2, inv_std``, each float64 of shape (C,)."""
+    """``y`` in the shape of ``x``; ``mean, rest, m2, inv_std``, each float64 of shape (C,).
+
+    ``None`` where squares overflow, or might underflow: the general form knows what to do.
+    """
+    if eps < limits.TINY:
+        return None
     y, rows, count = aligned.empty(x.shape, x.dtype), _Rows(shape), x.size // shape[1]
     x, out = x.reshape(rows.shape), y.reshape(rows.shape)
     center = None
     mean, m2 = _moments(x, center, rows, count)
-    if not np.all(mean * mean <= _NEAR**2 * m2 / count):
+    slip = mean
+    for _ in range(2):  # the first mean may be off by more than a very small deviation
+        if np.all(slip * slip <= _NEAR**2 * m2 / count):
+            break
         center = mean.astype(np.float32)
         slip, m2 = _moments(x, center, rows, count)
         mean = center + slip
+    if not np.all(np.isfinite(m2)):
+        return None
     inv_std = 1 / np.sqrt(m2 / count + eps)
     scale = inv_std if gamma is None else inv_std * gamma.reshape(-1)
     shift = -_offset(mean, center) * scale
@@ -53,10 +70,17 @@ def forward(x, gamma, beta, eps, shape):
 
 
 def backward(dy, x, mean, rest, inv_std, gamma, shape):
-    """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,)."""
+    """``dx`` in the shape of ``x``; sums of ``dy`` and of ``dy * x_hat``, float64, (C,).
+
+    ``None`` where products overflow, or might underflow.
+    """
+    if not limits.usual(inv_std, x.dtype):
+        return None
     dx, rows, count = aligned.empty(x.shape, x.dtype), _Rows(shape), x.size // shape[1]
     dy, x, out = dy.reshape(rows.shape), x.reshape(rows.shape), dx.reshape(rows.shape)
     sum_dy, sum_dy_x_hat, center = _gradient_sums(dy, x, mean, inv_std, rows)
+    if not np.all(np.isfinite(sum_dy_x_hat)):
+        return None
     scale = inv_std if gamma is None else inv_std * gamma.reshape(-1)
     along = inv_std * sum_dy_x_hat / count
     shift = sum_dy / count - _offset(mean, center) * along
@@ -83,9 +107,13 @@ def affine(x, mean, scale, shift, shape):
 
 
 def gradient_sums(dy, x, mean, inv_std, shape):
-    """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,)."""
+    """Sums of ``dy`` and of ``dy * (x - mean) * inv_std``, float64, (C,).
+
+    ``None`` where products overflow.
+    """
     rows = _Rows(shape)
-    return _gradient_sums(dy.reshape(rows.shape), x.reshape(rows.shape), mean, inv_std, rows)[:2]
+    sums = _gradient_sums(dy.reshape(rows.shape), x.reshape(rows.shape), mean, inv_std, rows)[:2]
+    return sums if np.all(np.isfinite(sums[1])) else None
 
 
 def _moments(x, center, rows, count):
@@ -101,6 +129,7 @@ def _moments(x, center, rows, count):
     return mean, np.maximum(square - total * mean, 0)  # NaN stays NaN
 
 
+@_QUIET
 def _gradient_sums(dy, x, mean, inv_std, rows):
     """Sums of ``dy`` and of ``dy * x_hat``, and the center that was used."""
     near_zero = np.all(np.abs(mean) * inv_std <= _NEAR)
@@ -134,6 +163,12 @@ def _offset(mean, center):
     return mean if center is None else mean - center
 
 
+@cache
+def _rows_a_map(length):
+    """As many as keep a float32 sum short; 1 if the length, a prime perhaps, allows no such cut."""
+    return next((q for q in range(-(-length // 1024), length // _LONG) if length % q == 0), 1)
+
+
 class _Rows:
     """An array with channels as rows of one channel each, or as rows of all channels.
 
@@ -149,10 +184,8 @@ class _Rows:
     def __init__(self, shape):
         n, self.channels, length = shape if len(shape) == 3 else (*shape, 1)
         self.by_row = length >= _LONG
-        if self.by_row:  # as many rows a map as keep a float32 sum short
-            self.per = next(
-                (q for q in range(-(-length // 1024), length // _LONG) if length % q == 0), 1
-            )
+        if self.by_row:
+            self.per = _rows_a_map(length)
             self.shape = n * self.channels * self.per, length // self.per
             self.ones = np.ones(self.shape[1], np.float32)
         else:  # as many examples a row as make it long
@@ -171,8 +204,11 @@ class _Rows:
         return np.broadcast_to(line[:, None] if self.by_row else line, self.shape)
 
     def sum(self, a):
-        """Sums of a block: one a row, or one a column."""
-        return _vecdot(a, self.ones) if self.by_row else np.add.reduce(a, 0)
+        """Sums of a block: one a row, or one a column and few rows."""
+        if self.by_row:
+            return _vecdot(a, self.ones)
+        cuts = range(0, len(a), _HIGH)
+        return np.concatenate([np.add.reduce(a[i : i + _HIGH], 0) for i in cuts])
 
     def dot(self, a, b):
         """Sums of the product of two blocks: one a row, or one a column and few rows."""
@@ -191,6 +227,7 @@ class _Rows:
         starts = range(0, self.shape[0], self.block)
         found = [None] * len(starts)
 
+        @_QUIET  # here too, for a thread does not take over what others ignore
         def work(first, last):
             before = np.setbufsize(16)  # else short rows are copied into a buffer of 8192 values
             scratch = aligned.empty((self.block, self.shape[1]), np.float32)

@@ -72,6 +72,18 @@ def test_numba_is_not_imported_before_there_is_something_to_compute():
     )
 
 
+@pytest.mark.parametrize("error", ["ImportError", "OSError", "AttributeError"])
+def test_a_numba_that_cannot_be_imported_is_none(tmp_path, error):
+    (tmp_path / "numba.py").write_text(f"raise {error}('broken')")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import numpy as np;"
+        "from bncourse import functional as F;"
+        "print(F.batch_norm_forward(np.ones((900, 9)))[0].max())"
+    )
+    assert python(program) == "0.0"
+    assert "cannot be imported" in python(program, BNCOURSE_FUSED="numba")
+
+
 def test_the_environment_chooses_for_a_program():
     code = (
         "import numpy as np; from bncourse import kernels;"

@@ -112,6 +112,79 @@ def test_squares_that_overflow_are_left_to_the_general_form(rng, name, shape):
     assert np.isfinite(dx).all()
 
 
+@pytest.mark.parametrize("shape", [(33000, 3), (67, 3, 610), (500, 3, 60)])
+@pytest.mark.parametrize("value", [1e20, 1e30, 3e38])
+def test_squares_that_overflow_float32_only(rng, name, shape, value):
+    dy = rng.standard_normal(shape).astype("float32")
+    compare(name, np.full(shape, value, "float32"), dy)
+    x = (rng.uniform(-1, 1, shape) * value).astype("float32")
+    with kernels.using(name):  # no warning: nothing overflows that matters
+        _, y, *_ = both_ways(x, dy)
+    np.testing.assert_allclose(y.std(axis=(0, *range(2, y.ndim)), dtype=float), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(33000, 3), (67, 3, 610)])
+def test_products_that_overflow_float32_only(rng, name, shape):
+    x = (1e15 * rng.standard_normal(shape)).astype("float32")
+    dy = (1e30 * rng.standard_normal(shape)).astype("float32")
+    compare(name, x, dy, np.full(3, 0.1, "float32"))
+    with kernels.using(name):
+        _, cache = F.batch_norm_inference_forward(x, None, None, np.zeros(3), np.full(3, 1e30))
+        got = F.batch_norm_inference_backward(dy, cache)
+    with kernels.using("never"):
+        want = F.batch_norm_inference_backward(dy, cache)
+    np.testing.assert_allclose(got[-1], want[-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(33000, 3), (67, 3, 610)])
+def test_products_that_underflow_float32_only(rng, name, shape):
+    x = (1e-14 * rng.standard_normal(shape)).astype("float32")
+    dy = (1e-30 * rng.standard_normal(shape)).astype("float32")
+    gamma = np.ones(3, "float32")
+    results = []
+    for which in (name, "never"):
+        with kernels.using(which):
+            _, cache = F.batch_norm_forward(x, gamma, eps=1e-29)
+            results.append(F.batch_norm_backward(dy, cache)[:2])
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6 * np.abs(want).max())
+
+
+def test_nan_in_one_channel_does_not_hide_what_overflows_in_another(rng, name):
+    x, dy = rng.standard_normal((2, 40, 2, 60))
+    x[:, 1] *= 1e160
+    x[0, 0, 0] = np.nan
+    with np.errstate(all="ignore"), kernels.using(name):
+        _, cache = F.batch_norm_forward(x.repeat(3, axis=0))
+        got, *_ = F.batch_norm_backward(dy.repeat(3, axis=0), cache)
+    with np.errstate(all="ignore"), kernels.using("never"):
+        want, *_ = F.batch_norm_backward(dy.repeat(3, axis=0), cache)
+    np.testing.assert_allclose(got[:, 1], want[:, 1], rtol=1e-9, atol=1e-172)
+
+
+@pytest.mark.parametrize("shape", [(65537, 2), (8, 2, 8209)])
+def test_a_mean_a_hundred_million_deviations_away(rng, name, shape):
+    x = np.full(shape, 1e8, "float32")
+    x[0] += 8
+    dy, beta = rng.standard_normal(shape).astype("float32"), np.full(2, 1e-3, "float32")
+    x[:, 1] = 1e8
+    y = compare(name, x, dy, beta=beta)[0]
+    assert np.all(y[:, 1] == beta[1])
+
+
+def test_a_map_that_cannot_be_cut_costs_no_digits(rng, name):
+    x = (1e8 + 1e3 * rng.standard_normal((1, 3, 99991))).astype("float32")
+    compare(name, x, rng.standard_normal(x.shape).astype("float32"))
+
+
+@pytest.mark.parametrize("shape", [(300, 20), (8, 20, 60)])
+@pytest.mark.parametrize("dtype", ["float16", ">f4", ">f8", "longdouble"])
+def test_parameters_of_any_floating_dtype_are_taken(rng, name, shape, dtype):
+    x, dy = (rng.standard_normal(shape).astype("float32") for _ in range(2))
+    gamma = rng.uniform(1, 2, 20).astype(dtype)
+    compare(name, x, dy, gamma, gamma)
+
+
 @pytest.mark.parametrize("shape", [(8192, 100), (40, 33, 41, 17), (90001, 9)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_number_of_threads_gives_the_same_bits(rng, name, shape, dtype):
