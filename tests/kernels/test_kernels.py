@@ -268,6 +268,12 @@ def test_a_first_value_far_from_all_others_costs_no_digits(rng, name, shape):
     compare(name, x, rng.standard_normal(shape).astype("float32"))
 
 
+def test_a_first_row_some_deviations_away_costs_no_digits(rng, name):
+    x = rng.standard_normal((14, 500)).astype("float32")
+    x[0] = 30
+    compare(name, x, rng.standard_normal(x.shape).astype("float32"))
+
+
 def test_an_eps_that_squares_of_float32_cannot_tell_from_0(rng, name):
     x = (1e-25 * rng.standard_normal((600, 20))).astype("float32")
     with kernels.using(name):
