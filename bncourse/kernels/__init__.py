@@ -54,6 +54,11 @@ def choose(x, axes, channels):
     )
 
 
+def wanted(name):
+    """Whether kernels of this name may be chosen now, if they can; see :func:`using`."""
+    return (_fused.get() or _from_environment()) in ("auto", "always", name)
+
+
 @contextmanager
 def using(fused="auto", threads=None):
     """Choose kernels, and their threads, for what is called inside ``with``.
