@@ -31,17 +31,17 @@ def ours(norm):
     """``steps(n)`` of ours, which returns the last loss, and the weights it starts from."""
     from bncourse.experiments.two_nets import Config, network
     from bncourse.optim import SGD
-    from bncourse.training import train_step
+    from bncourse.training import Step
 
     x, labels, batches = examples()
     net = network(Config(norm=norm, std=0.1, lr=RATE), SIZES[0])
-    optimizer = SGD(net, RATE)
+    step = Step(net, SGD(net, RATE))
     weights = [layer.w.copy() for layer in net.layers if "w" in layer.parameter_names]
 
     def steps(n):
         for i in range(n):
             chosen = batches[i]
-            loss = train_step(net, optimizer, x.take(chosen, axis=0), labels.take(chosen))
+            loss = step(x.take(chosen, axis=0), labels.take(chosen))
         return loss
 
     return steps, weights

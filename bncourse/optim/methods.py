@@ -2,7 +2,10 @@
 
 from math import sqrt
 
-from bncourse import arrays, checks
+import numpy as np
+
+from bncourse import arrays, checks, kernels
+from bncourse.kernels import compiled
 from bncourse.optim.optimizer import Optimizer
 
 NORM_AND_BIAS = ("gamma", "beta", "b")
@@ -46,6 +49,19 @@ class SGD(Optimizer):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0, such as 0.9")
         self._built_with |= {"momentum": self.momentum, "nesterov": self.nesterov}
+
+    def _move(self, found, rate):
+        if self.momentum or self.weight_decay or not _compiled(found):
+            super()._move(found, rate)
+            return
+        from bncourse.kernels.loops_step import descend  # which imports Numba
+
+        counts = self._counts
+        for name, parameter, gradient in found:
+            counts[name] = counts.get(name, 0) + 1
+            if parameter.ndim != 1:
+                parameter, gradient = parameter.reshape(-1), gradient.reshape(-1)
+            descend(parameter, gradient, rate)
 
     def _change(self, name, gradient, rate):
         if not self.momentum:
@@ -119,6 +135,19 @@ class Adam(Optimizer):
         square += (1 - beta2) * (gradient * gradient)
         scale = xp.sqrt(square) / sqrt(1 - beta2**t) + self.eps
         return rate / (1 - beta1**t) * (mean / scale)
+
+
+def _compiled(found):
+    """Whether a loop of Numba takes all parameters and gradients, and they are many."""
+    size = 0
+    for _, parameter, gradient in found:
+        dtype = parameter.dtype
+        if type(parameter) is not np.ndarray or dtype.char not in "fd" or gradient.dtype != dtype:
+            return False
+        if not (parameter.flags.c_contiguous and gradient.flags.c_contiguous and dtype.isnative):
+            return False
+        size += parameter.size
+    return size >= compiled.LEAST and kernels.wanted("numba") and compiled.available()
 
 
 def _two_betas(betas):

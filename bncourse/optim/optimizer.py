@@ -83,8 +83,13 @@ class Optimizer:
             no rate; then nothing has changed.
         """
         rate = self.rate
-        for name, parameter, gradient, xp in self._checked():
-            wide = arrays.at_least_float32(parameter.dtype, xp)
+        self._move(self._checked(), rate)
+        self.steps += 1
+
+    def _move(self, found, rate):
+        """Change parameters; ``found`` has the name of each, itself, and its gradient."""
+        for name, parameter, gradient in found:
+            wide = arrays.at_least_float32(parameter.dtype, arrays.namespace(parameter=parameter))
             gradient = arrays.cast(gradient, wide)
             if self.weight_decay and not self._is_exempt(name):
                 if self.decoupled:
@@ -95,7 +100,6 @@ class Optimizer:
             self._counts[name] = self._counts.get(name, 0) + 1
             change = self._change(name, gradient, rate)
             parameter -= arrays.cast(change, parameter.dtype)
-        self.steps += 1
 
     def _change(self, name, gradient, rate):
         """What is subtracted from the parameter ``name``."""
@@ -106,13 +110,14 @@ class Optimizer:
         for prefix, module in self.net.modules():
             for own_name, gradient in module.grads.items():
                 name, parameter = prefix + own_name, getattr(module, own_name)
-                xp = arrays.namespace(**{name: parameter, "its gradient": gradient})
-                if tuple(gradient.shape) != tuple(parameter.shape):
+                if not type(parameter) is type(gradient) is np.ndarray:  # which is told at once
+                    arrays.namespace(**{name: parameter, "its gradient": gradient})
+                if gradient.shape != parameter.shape:
                     raise ValueError(
                         f"{name} has shape {tuple(parameter.shape)}, but its gradient "
                         f"{tuple(gradient.shape)}"
                     )
-                found.append((name, parameter, gradient, xp))
+                found.append((name, parameter, gradient))
         return found
 
     def _is_exempt(self, name):

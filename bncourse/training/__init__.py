@@ -2,14 +2,17 @@
 
 from bncourse.training.checkpoints import Checkpoint, Snapshot, load
 from bncourse.training.history import History
-from bncourse.training.loop import accuracy, batches, fit, train_step
+from bncourse.training.loop import accuracy, batches, fit
 from bncourse.training.order import Batches
+from bncourse.training.step import CROSS_ENTROPY, Step, train_step
 
 __all__ = [
+    "CROSS_ENTROPY",
     "Batches",
     "Checkpoint",
     "History",
     "Snapshot",
+    "Step",
     "accuracy",
     "batches",
     "fit",

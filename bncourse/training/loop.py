@@ -1,18 +1,15 @@
-"""The training loop: batches, one step, many steps, and the accuracy that comes out."""
+"""The training loop: batches, many steps, and the accuracy that comes out."""
 
 import numpy as np
 
 from bncourse import arrays, checks
-from bncourse import functional as F
 from bncourse.optim.schedules import _text
 from bncourse.training.history import History
 from bncourse.training.interrupts import WholeSteps
 from bncourse.training.order import Batches
 from bncourse.training.progress import Progress
 from bncourse.training.runs import Run
-
-CROSS_ENTROPY = (F.softmax_cross_entropy_forward, F.softmax_cross_entropy_backward)
-"""The loss of :func:`fit` unless another is given: its value and cache, and its gradient."""
+from bncourse.training.step import CROSS_ENTROPY, Step
 
 
 def batches(n, size, rng):
@@ -38,21 +35,6 @@ def batches(n, size, rng):
     return Batches(n, size, rng)
 
 
-def train_step(net, optimizer, x, labels, loss=CROSS_ENTROPY):
-    """One step of training on one batch; returns the loss before the step, as a float.
-
-    ``net``, ``optimizer`` and ``loss`` as in :func:`fit`; ``x`` and ``labels`` are the examples
-    of the batch and their classes. Whatever is wrong with them is told before a parameter changes.
-    """
-    forward, backward = loss
-    output, cache = net.forward(x)
-    value, loss_cache = forward(output, labels)
-    net.zero_grad()
-    net.accumulate(backward(loss_cache), cache)
-    optimizer.step()
-    return float(value)
-
-
 def fit(
     net,
     optimizer,
@@ -68,7 +50,7 @@ def fit(
     loss=CROSS_ENTROPY,
     checkpoint=None,
 ):
-    """Train for a number of steps.
+    """Train for a number of steps, each a :class:`Step`.
 
     The same seeds on the same machine give the same bits; so does a run that was killed and is
     started again with a ``checkpoint``.
@@ -125,6 +107,7 @@ def fit(
     _check_loss(loss)
     device = arrays.compat.device(x)
     order, history = Batches(x.shape[0], batch_size, rng), History()
+    train = Step(net, optimizer, loss)
     settings = {} if checkpoint is None else _settings(optimizer, x, batch_size, rng, loss)
     run = Run(checkpoint, settings, net=net, optimizer=optimizer, order=order, history=history)
 
@@ -150,7 +133,7 @@ def fit(
                 hold.begin()
                 chosen = xp.asarray(next(order), device=device)
                 x_batch, labels_batch = (xp.take(a, chosen, axis=0) for a in (x, labels))
-                value = train_step(net, optimizer, x_batch, labels_batch, loss)
+                value = train(x_batch, labels_batch)
                 history.add_loss(value)
                 hold.end()
                 note(step)

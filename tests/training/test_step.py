@@ -1,0 +1,439 @@
+"""Compiled steps against plain ones: the same training, whatever the net is made of."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bncourse import functional as F
+from bncourse import kernels, nn
+from bncourse.kernels import compiled
+from bncourse.optim import SGD, Adam
+from bncourse.training import CROSS_ENTROPY, Step, stages, train_step
+
+N, D, H, K = 60, 90, 80, 10  # more than 2**12 values in each array between the layers
+
+numba = pytest.mark.skipif(
+    not compiled.available(), reason="Numba is not installed: the extra 'fast'"
+)
+
+
+def dense(n_in, n_out, seed, dtype="float32", **options):
+    return nn.Dense(n_in, n_out, rng=seed, dtype=dtype, **options)
+
+
+def course_net(dtype="float32"):
+    return nn.Sequential(
+        dense(D, H, 1, dtype, bias=False), nn.BatchNorm(H, dtype=dtype), nn.Sigmoid(),
+        dense(H, H, 2, dtype), nn.BatchNorm(H, momentum=0.3, variance="biased", dtype=dtype),
+        nn.Tanh(), dense(H, K, 3, dtype),
+    )  # fmt: skip
+
+
+class Doubled(nn.Dense):
+    """A subclass: its methods count, not those of Dense."""
+
+    def forward(self, x):
+        y, cache = super().forward(x)
+        return 2 * y, cache
+
+    def backward(self, dy, cache):
+        return super().backward(2 * dy, cache)
+
+
+def shared():
+    twice = dense(H, H, 4)
+    return nn.Sequential(dense(D, H, 5), twice, nn.ReLU(), twice, dense(H, K, 6))
+
+
+def patched():
+    net = course_net()
+    layer = net[3]
+    layer.forward = lambda x: F.dense_forward(x, layer.w, None)
+    return net
+
+
+NETS = {
+    "course": course_net,
+    "double": lambda: course_net("float64"),
+    "relu": lambda: nn.Sequential(dense(D, H, 1), nn.ReLU(), dense(H, K, 2)),
+    "no parameters in the norm": lambda: nn.Sequential(
+        dense(D, H, 1), nn.BatchNorm(H, affine=False), nn.ReLU(), dense(H, K, 2)
+    ),
+    "gamma alone, no statistics": lambda: nn.Sequential(
+        dense(D, H, 1), nn.BatchNorm(H, affine="gamma", track_running_stats=False), dense(H, K, 2)
+    ),
+    "beta alone": lambda: nn.Sequential(
+        dense(D, H, 1), nn.BatchNorm(H, affine="beta", axis=-1), dense(H, K, 2)
+    ),
+    "norms that are not plain": lambda: nn.Sequential(
+        dense(D, H, 1),
+        nn.BatchNorm(H, momentum=None),
+        nn.ReLU(),
+        dense(H, H, 2),
+        nn.BatchNorm(H, virtual_batch_size=20),
+        nn.ReLU(),
+        dense(H, H, 3),
+        nn.BatchNorm(H, on_nonfinite="skip"),
+        nn.LayerNorm(H),
+        dense(H, K, 4),
+    ),  # fmt: skip
+    "a norm first, of unknown size": lambda: nn.Sequential(
+        nn.BatchNorm(None), nn.Flatten(), dense(D, K, 1)
+    ),
+    "nested": lambda: nn.Sequential(
+        nn.Sequential(dense(D, H, 1), nn.BatchNorm(H)), nn.Sequential(nn.Tanh(), dense(H, K, 2))
+    ),
+    "residual": lambda: nn.Sequential(
+        dense(D, H, 1),
+        nn.Residual(nn.Sequential(dense(H, H, 2), nn.BatchNorm(H))),
+        nn.ReLU(),
+        dense(H, K, 3),
+    ),  # fmt: skip
+    "subclass": lambda: nn.Sequential(Doubled(D, H, rng=1), nn.ReLU(), dense(H, K, 2)),
+    "shared": shared,
+    "patched": patched,
+    "a single layer": lambda: dense(D, K, 1),
+    "nothing to learn first": lambda: nn.Sequential(nn.Sigmoid(), nn.Flatten(), dense(D, K, 1)),
+    "frozen": lambda: nn.Sequential(dense(D, H, 1), nn.BatchNorm(H).freeze(), dense(H, K, 2)),
+}
+
+
+def data(rng, dtype="float32", n=N):
+    return rng.standard_normal((n, D)).astype(dtype), rng.integers(K, size=n)
+
+
+def dtype_of(net):
+    return next(iter(net.parameters().values())).dtype
+
+
+def assert_same(net, other, rtol):
+    """Same parameters, buffers and gradients but for roundings, and the same kinds of arrays."""
+    for a, b in ((net.state_dict(), other.state_dict()), (net.gradients(), other.gradients())):
+        assert a.keys() == b.keys()
+        for name, value in a.items():
+            assert value.shape == b[name].shape and value.dtype == b[name].dtype, name
+            scale = np.max(np.abs(b[name]), initial=1e-3)  # a bias before a norm has no gradient
+            np.testing.assert_allclose(value, b[name], rtol=rtol, atol=rtol * scale, err_msg=name)
+
+
+def trained(make, rng, steps=4, optimizer=lambda net: SGD(net, 0.1), loss=CROSS_ENTROPY, n=N):
+    """A net trained by Step, and its twin trained by train_step, with their losses."""
+    fast, plain = make(), make()
+    step, slow = Step(fast, optimizer(fast), loss), optimizer(plain)
+    losses = []
+    for _ in range(steps):
+        x, labels = data(rng, dtype_of(fast), n)
+        losses.append((step(x, labels), train_step(plain, slow, x, labels, loss)))
+    return fast, plain, np.array(losses), step
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_same_training_as_by_plain_steps(name, rng):
+    fast, plain, losses, _ = trained(NETS[name], rng)
+    rtol = 1e-10 if dtype_of(fast) == "float64" else 2e-4
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=rtol)
+    assert_same(fast, plain, rtol)
+
+
+@numba
+@pytest.mark.parametrize(
+    "name, kinds",
+    [
+        ("course", "Dense Norm Sigmoid Dense Norm Tanh Dense"),
+        ("double", "Dense Norm Sigmoid Dense Norm Tanh Dense"),
+        ("norms that are not plain", "Dense . ReLU Dense . ReLU Dense . . Dense"),
+        ("nested", "Dense Norm Tanh Dense"),
+        ("residual", "Dense . ReLU Dense"),
+        ("subclass", ". ReLU Dense"),
+        ("shared", "."),
+        ("patched", "Dense Norm Sigmoid . Norm Tanh Dense"),
+        ("frozen", "Dense . Dense"),
+    ],
+)
+def test_what_is_compiled(name, kinds, rng):
+    *_, step = trained(NETS[name], rng, steps=1)
+    found = [type(s).__name__.removesuffix("Stage").replace("Whole", ".") for s in step._stages]
+    assert found == kinds.split()
+
+
+@pytest.mark.parametrize(
+    "name, optimizer",
+    [
+        ("course", lambda net: SGD(net, 0.1, momentum=0.9)),
+        ("course", lambda net: SGD(net, 0.1, weight_decay=0.01)),
+        ("course", lambda net: SGD(net, lambda t: 0.1 / (1 + t))),
+        ("relu", lambda net: Adam(net, 0.001)),  # elsewhere it makes steps of rounding errors
+    ],
+)
+def test_any_optimizer(name, optimizer, rng):
+    fast, plain, losses, step = trained(NETS[name], rng, optimizer=optimizer)
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-4)
+    assert_same(fast, plain, 5e-4)
+    assert step.optimizer.steps == 4
+    state = step.optimizer.state_dict()
+    assert all(state[f"count.{parameter}"] == 4 for parameter in fast.parameters())
+
+
+def squares_forward(output, labels):
+    d = output - np.eye(K)[labels]  # float64, and not contiguous in the way back
+    return np.mean(d * d), np.asfortranarray(d)
+
+
+@pytest.mark.parametrize("name", ["course", "relu", "nothing to learn first"])
+def test_any_loss(name, rng):
+    loss = squares_forward, lambda d: 2 * d / d.size
+    fast, plain, losses, _ = trained(NETS[name], rng, loss=loss)
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-4)
+    for key, value in plain.state_dict().items():
+        np.testing.assert_allclose(fast.state_dict()[key], value, rtol=2e-4, atol=2e-6)
+
+
+def test_a_loss_whose_gradient_does_not_fit_is_told(rng):
+    x, labels = data(rng)
+    net = course_net()
+    step = Step(net, SGD(net, 0.1), (lambda y, t: (0.0, y), lambda y: y[:, 1:]))
+    with pytest.raises(ValueError, match="shape"):
+        step(x, labels)
+
+
+@numba
+def test_the_same_bits_each_time_and_whatever_came_before(rng):
+    x, labels = data(rng)
+    other = data(rng)
+
+    def run(before):
+        net = course_net()
+        step = Step(net, SGD(net, 0.0))
+        if before:
+            step(*other)
+        net.load_state_dict(course_net().state_dict())
+        step.optimizer.lr = 0.1
+        step(x, labels)
+        return net
+
+    first, second = run(False), run(True)
+    for name, value in first.parameters().items():
+        assert np.array_equal(value, second.parameters()[name]), name
+
+
+@numba
+@pytest.mark.parametrize("net", ["course", "relu"])
+def test_the_same_bits_on_one_thread_and_on_two(net, monkeypatch, rng):
+    monkeypatch.setattr(kernels.threads, "WORTH_IT", 2**11)
+    x, labels = data(rng)
+
+    def run(threads):
+        made = NETS[net]()
+        with kernels.using(threads=threads):
+            Step(made, SGD(made, 0.1))(x, labels)
+        return made
+
+    one, two = run(1), run(2)
+    if net == "relu":  # where the norm is not compiled at once, roundings differ
+        for name, value in one.parameters().items():
+            assert np.array_equal(value, two.parameters()[name]), name
+    assert_same(one, two, 2e-4)
+
+
+def change_batch(net):
+    return 70
+
+
+def change_layers(net):
+    net.layers = (*net.layers[:2], nn.ReLU(), *net.layers[3:])
+
+
+def change_weights(net):
+    net[0].w = net[0].w * 2
+    net[4].gamma = net[4].gamma * 3
+    net[6].b = net[6].b + 1
+
+
+def change_dtype(net):
+    net[3].w = net[3].w.astype("float64")
+
+
+def change_norm(net):
+    net[1].momentum = 0.7
+    net[1].eps = 0.3
+    net[4].variance = "unbiased"
+
+
+def change_mode(net):
+    net[1].eval()
+    net[4].freeze()
+
+
+def change_tracking(net):
+    net[1].track_running_stats = False
+    net[4].on_nonfinite = "skip"
+
+
+def change_method(net):
+    net[0].forward = lambda x: F.dense_forward(x, -net[0].w)
+
+
+CHANGES = [
+    change_batch, change_layers, change_weights, change_dtype, change_norm, change_mode,
+    change_tracking,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_net_may_change_between_steps(change, rng):
+    fast, plain = course_net(), course_net()
+    step, optimizer = Step(fast, SGD(fast, 0.1)), SGD(plain, 0.1)
+    for round_ in range(3):
+        n = N
+        if round_ == 1:
+            n = change(fast) or N
+            change(plain)
+        x, labels = data(rng, n=n)
+        a, b = step(x, labels), train_step(plain, optimizer, x, labels)
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+    assert_same(fast, plain, 3e-4)
+
+
+@numba
+def test_a_layer_that_is_plain_again_is_compiled_again(rng):
+    net = course_net()
+    step = Step(net, SGD(net, 0.1))
+    net[1].freeze()
+    step(*data(rng))
+    assert isinstance(step._stages[1], stages.Whole)
+    net[1].unfreeze()
+    step(*data(rng))
+    assert isinstance(step._stages[1], stages.NormStage)
+
+
+def test_running_statistics_that_you_hold_stay_as_they_were(rng):
+    net = course_net()
+    step = Step(net, SGD(net, 0.1))
+    held = net[1].running_mean, net[1].running_var
+    kept = copy.deepcopy(held)
+    step(*data(rng))
+    assert np.array_equal(held, kept)
+    assert not np.array_equal(net[1].running_mean, kept[0])
+    assert net[1].num_batches_tracked == 1
+
+
+def test_an_input_that_is_not_contiguous(rng):
+    fast, plain = course_net(), course_net()
+    x, labels = data(rng)
+    wide = np.repeat(x, 2, axis=1)[:, ::2]
+    a = Step(fast, SGD(fast, 0.1))(wide, labels.astype("uint8"))
+    assert a == pytest.approx(train_step(plain, SGD(plain, 0.1), wide, labels), rel=1e-5)
+    assert_same(fast, plain, 2e-4)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_what_is_not_finite_or_huge_is_as_in_plain_steps(bad, rng):
+    x, labels = data(rng)
+    x[3, 5] = bad
+    make = lambda: nn.Sequential(nn.BatchNorm(D), nn.Sigmoid(), dense(D, K, 1))  # noqa: E731
+    fast, plain = make(), make()
+    a = Step(fast, SGD(fast, 0.1))(x, labels)
+    b = train_step(plain, SGD(plain, 0.1), x, labels)
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+    for name, value in plain.state_dict().items():
+        np.testing.assert_allclose(fast.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("constant", [0.0, 3.0])
+def test_constant_channels(constant, rng):
+    x, labels = data(rng)
+    x[:, :7] = constant
+    make = lambda: nn.Sequential(nn.BatchNorm(D, eps=1e-12), dense(D, K, 1))  # noqa: E731
+    fast, plain = make(), make()
+    Step(fast, SGD(fast, 0.1))(x, labels)
+    train_step(plain, SGD(plain, 0.1), x, labels)
+    assert_same(fast, plain, 2e-4)
+
+
+def test_a_gradient_too_large_for_float32_goes_the_general_way(rng):
+    x, labels = data(rng)
+    x[:, 0] *= 1e-20  # an inv_std that no product in float32 should meet
+    make = lambda: nn.Sequential(nn.BatchNorm(D, eps=2e-30), dense(D, K, 1))  # noqa: E731
+    fast, plain = make(), make()
+    Step(fast, SGD(fast, 0.1))(x, labels)
+    train_step(plain, SGD(plain, 0.1), x, labels)
+    assert_same(fast, plain, 2e-4)
+
+
+@pytest.mark.parametrize(
+    "spoil, kind, message",
+    [
+        (lambda x, t: (x[:, 1:], t), ValueError, "x has shape"),
+        (lambda x, t: (x.astype(int), t), TypeError, "x has dtype int64"),
+        (lambda x, t: (x[:1], t[:1]), ValueError, "one value per channel"),
+        (lambda x, t: (x, t + 1), ValueError, "labels must lie in 0 to 9"),
+        (lambda x, t: (x, -t), ValueError, "labels must lie in 0 to 9"),
+        (lambda x, t: (x, t[1:]), ValueError, "labels"),
+        (lambda x, t: (x, t / 2), TypeError, "labels must be integers"),
+        (lambda x, t: (x, t.tolist()), TypeError, "labels"),
+        (lambda x, t: (x.tolist(), t), TypeError, "x"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_bad_input_is_told_and_no_parameter_changes(spoil, kind, message, first, rng):
+    x, labels = data(rng)
+    labels[0] = K - 1
+    net = course_net()
+    step = Step(net, SGD(net, 0.1))
+    if not first:
+        step(x, labels)
+    before = net.state_dict()
+    with pytest.raises(kind, match=message):
+        step(*spoil(x, labels))
+    for name, value in net.parameters().items():
+        assert np.array_equal(value, before[name]), name
+    assert np.isfinite(step(x, labels))  # and all is well again
+
+
+@pytest.mark.parametrize("way", ["never", "numpy"])
+def test_without_numba_it_is_the_plain_step(way, rng):
+    with kernels.using(way):
+        fast, plain, losses, step = trained(course_net, rng)
+    assert np.array_equal(losses[:, 0], losses[:, 1])
+    assert all(map(np.array_equal, fast.parameters().values(), plain.parameters().values()))
+    assert step._stages is None
+
+
+def test_numba_that_cannot_be_imported_is_not_asked_for(monkeypatch, rng):
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    fast, plain, losses, step = trained(course_net, rng)
+    assert np.array_equal(losses[:, 0], losses[:, 1])
+    assert all(isinstance(stage, stages.Whole) for stage in step._stages)
+
+
+def test_small_nets_do_not_wait_for_numba():
+    code = """
+import sys, numpy as np
+from bncourse import nn
+from bncourse.optim import SGD
+from bncourse.training import Step
+net = nn.Sequential(nn.Dense(3, 20), nn.BatchNorm(20), nn.ReLU(), nn.Dense(20, 2))
+Step(net, SGD(net, 0.1))(np.ones((30, 3), "float32"), np.zeros(30, int))
+sys.exit("numba" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("labels", ["int64", "int32", "uint8"])
+@pytest.mark.parametrize("m", [1, 7, 2000])
+def test_the_loss_at_any_size(m, labels, rng):
+    if m == 1:
+        make = lambda: dense(5000, K, 1)  # noqa: E731
+        x = rng.standard_normal((1, 5000)).astype("float32")
+    else:
+        make = lambda: dense(D * 10, K, 1)  # noqa: E731
+        x = rng.standard_normal((m, D * 10)).astype("float32")
+    targets = rng.integers(K, size=m).astype(labels)
+    fast, plain = make(), make()
+    a = Step(fast, SGD(fast, 0.1))(x, targets)
+    assert a == pytest.approx(train_step(plain, SGD(plain, 0.1), x, targets), rel=1e-5)
+    assert_same(fast, plain, 2e-4)
