@@ -11,17 +11,19 @@ import numpy as np
 
 from bncourse.kernels import limits, threads
 
-LEAST = 2**12  # values: below, all is done long before Numba is loaded
+_LEAST = 2**12  # values: below, all is done long before Numba is loaded
 
 
 def supports(x, shape):
-    """Whether ``x`` is float32 or float64 in NumPy and not very small, and Numba is there."""
-    return type(x) is np.ndarray and x.size >= LEAST and takes(x) and available()
-
-
-def takes(x):
-    """Whether ``x``, an array in NumPy, is contiguous and of a dtype that the loops know."""
-    return x.dtype.char in "fd" and x.dtype.isnative and x.flags.c_contiguous
+    """Whether Numba is there, and ``x`` is float32 or float64 in NumPy and not very small."""
+    return (
+        type(x) is np.ndarray
+        and x.size >= _LEAST
+        and x.dtype.char in "fd"
+        and x.dtype.isnative
+        and x.flags.c_contiguous
+        and available()
+    )
 
 
 @cache
@@ -43,10 +45,10 @@ def forward(x, gamma, beta, eps, shape):
     x, out = _seen(x, shape), _seen(y, shape)
     gamma, beta = _flat(gamma, 1, x), _flat(beta, 0, x)
     refine = x.dtype.char == "d"
+    if eps < limits.TINY and not refine:
+        return None
     if len(shape) == 3:
         fine = _forward_maps(x, gamma, beta, eps, refine, out, statistics)
-    elif eps < limits.TINY and not refine:
-        return None
     elif (parts := threads.count(x.size)) == 1:
         fine = _table().forward(x, gamma, beta, eps, refine, out, statistics)
     else:
@@ -65,8 +67,7 @@ def backward(dy, x, mean, rest, inv_std, gamma, shape):
     dy, x, out = _seen(np.ascontiguousarray(dy), shape), _seen(x, shape), _seen(dx, shape)
     gamma = _flat(gamma, 1, x)
     if len(shape) == 3:
-        _backward_maps(dy, x, mean, rest, inv_std, gamma, out, sums)
-        fine = True
+        fine = _backward_maps(dy, x, mean, rest, inv_std, gamma, out, sums)
     elif (parts := threads.count(x.size)) == 1:
         fine = _table().backward(dy, x, mean, rest, inv_std, gamma, out, sums)
     else:
@@ -126,6 +127,7 @@ def _backward_maps(dy, x, mean, rest, inv_std, gamma, dx, sums):
         lambda a, b: loops.backward(dy, x, mean, rest, inv_std, gamma, dx, *sums, a, b, width),
         threads.cuts(x.shape[1], threads.count(x.size)),
     )
+    return np.isfinite(sums.sum())
 
 
 def _forward_table(x, gamma, beta, eps, refine, y, statistics, parts):

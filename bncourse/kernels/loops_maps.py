@@ -1,13 +1,25 @@
-"""Batch norm of maps, ``x`` of shape (N, C, L), as loops for Numba; all arithmetic is float64.
+"""Batch norm of maps, ``x`` of shape (N, C, L), as loops for Numba.
 
 Each function does the channels ``first`` to ``last``, ``width`` of them at a time: as many as
 make a row long enough for the memory, and so few that they stay in the cache between the sums
-and what is made of them. Arrays of which no shape is told hold one float64 a channel.
+and what is made of them.
+
+Sums are taken of ``x - center``, where the center is the mean, or a guess at it, in the dtype of
+``x``. Blocks of a map are added up in that dtype, and to a float64 sum; all else is float64.
+Arrays of which no shape is told hold one float64 a channel.
 """
 
 import numpy as np
 
 from bncourse.kernels.jit import jit
+from bncourse.kernels.prefetch import prefetch
+
+BLOCK = 256  # values of a map
+NEAR = 4096  # values of a map that are asked for ahead; those behind them the processor foresees
+LINE = 16  # values: of float32, one line of the cache
+SHORT = 128  # values of a map that is not worth a loop of its own
+GROUP = 8  # maps: more than that, and squares on a grid of float32 would be rounded down
+FAR = 2.0  # standard deviations: a center that far from the mean costs digits
 
 
 @jit()
@@ -22,39 +34,88 @@ def forward(x, gamma, beta, eps, refine, y, mean, rest, m2, inv_std, first, last
     for start in range(first, last, width):
         stop = min(start + width, last)
         for c in range(start, stop):
-            mean[c], m2[c] = x[0, c, 0], 0  # any value of the channel will do to begin with
-        improve(x, mean, rest, m2, start, stop)
-        if refine:
-            improve(x, mean, rest, m2, start, stop)
+            mean[c], m2[c] = x[0, c, :BLOCK].mean(), 0
+        center = improve(x, mean, rest, m2, start, stop)
         for c in range(start, stop):
+            slip = mean[c] - center[c - start]
+            if refine or slip * slip * count > FAR * FAR * m2[c]:
+                improve(x, mean, rest, m2, c, c + 1)
             inv_std[c] = 1 / np.sqrt(m2[c] / count + eps)
             scale[c] = gamma[c] * inv_std[c]
             shift[c] = beta[c] - rest[c] * scale[c]
         affine(x, mean, scale, shift, y, start, stop)
 
 
-@jit(reassociate=True)
+@jit()
 def improve(x, mean, rest, m2, first, last):
-    """Better ``mean`` and ``m2`` than those given, of which ``m2`` may be 0."""
-    count = x.shape[0] * x.shape[2]
-    sums, squares = np.zeros(last - first), np.zeros(last - first)
-    for n in range(x.shape[0]):
-        for c in range(first, last):
-            guess, var = mean[c], m2[c] / count
-            s = q = 0.0
-            for i in range(x.shape[2]):
-                d = x[n, c, i] - guess
-                s += d
-                q += d * d - var
-            sums[c - first] += s
-            squares[c - first] += q
+    """Better ``mean`` and ``m2`` than those given, of which ``m2`` may be 0; and the center."""
+    count, center = x.shape[0] * x.shape[2], mean[first:last].astype(x.dtype)
+    var, sums = m2[first:last] / count, np.zeros((2, last - first))
+    if x.shape[2] < SHORT:
+        deviations_of_short(x, center, var, first, sums)
+    else:
+        deviations(x, center, var, first, sums)
     for c in range(first, last):
-        slip = sums[c - first] / count
-        guess, mean[c] = mean[c], mean[c] + slip
-        rest[c] = slip - (mean[c] - guess)
-        m2[c] += squares[c - first] - sums[c - first] * slip
+        s, q = sums[0, c - first], sums[1, c - first]
+        slip = s / count
+        mean[c] = center[c - first] + slip
+        rest[c] = slip - (mean[c] - center[c - first])
+        m2[c] += q - s * slip
         if m2[c] < 0:
             m2[c] = 0
+    return center
+
+
+@jit(reassociate=True)
+def deviations(x, center, var, first, sums):
+    """Adds sums of ``d = x - center`` and of ``d * d - var``, of the channels from ``first`` on."""
+    for n in range(x.shape[0]):
+        for c in range(len(center)):
+            guess, after = center[c], x[min(n + 1, x.shape[0] - 1), first + c]
+            for start in range(0, x.shape[2], BLOCK):
+                block = x[n, first + c, start : start + BLOCK]
+                if start < NEAR:
+                    for i in range(0, len(block), LINE):
+                        prefetch(after, start + i)
+                s = q = x.dtype.type(0)
+                for i in range(len(block)):
+                    d = block[i] - guess
+                    s += d
+                    q += d * d
+                sums[0, c] += s
+                sums[1, c] += q - len(block) * var[c]
+
+
+@jit()
+def deviations_of_short(x, center, var, first, sums):
+    """As :func:`deviations`, position by position of some maps, which make a row."""
+    length, rows = x.shape[2], x.reshape(x.shape[0], -1)
+    centers = np.repeat(center, length)
+    a, b = first * length, (first + len(center)) * length
+    s, q = np.zeros_like(centers), np.zeros_like(centers)
+    for start in range(0, len(rows), GROUP):
+        stop = min(start + GROUP, len(rows))
+        for n in range(start, stop):
+            row = rows[n, a:b]
+            for i in range(len(row)):
+                d = row[i] - centers[i]
+                s[i] += d
+                q[i] += d * d
+        add(s, sums[0], length)
+        add(q, sums[1], length)
+        for c in range(len(center)):
+            sums[1, c] -= (stop - start) * length * var[c]
+
+
+@jit(reassociate=True)
+def add(positions, sums, length):
+    """Adds up what the positions of each map hold, and leaves zeros there."""
+    for c in range(len(sums)):
+        s, part = 0.0, positions[c * length : (c + 1) * length]
+        for i in range(length):
+            s += part[i]
+            part[i] = 0
+        sums[c] += s
 
 
 @jit()
@@ -83,19 +144,54 @@ def backward(dy, x, mean, rest, inv_std, gamma, dx, sum_dy, sum_dy_x_hat, first,
                     dx[n, c, i] = dy[n, c, i] * a + ((x[n, c, i] - center) * b + s)
 
 
-@jit(reassociate=True)
+@jit()
 def gradient_sums(dy, x, mean, rest, inv_std, sum_dy, sum_dy_x_hat, first, last):
     """Sums of ``dy`` and of ``dy * x_hat``: the gradients of beta and gamma."""
+    center, sums = mean[first:last].astype(x.dtype), np.zeros((2, last - first))
+    if x.shape[2] < SHORT:
+        products_of_short(dy, x, center, first, sums)
+    else:
+        products(dy, x, center, first, sums)
     for c in range(first, last):
-        sum_dy[c] = sum_dy_x_hat[c] = 0
+        sum_dy[c] = sums[0, c - first]
+        slip = (mean[c] - center[c - first]) + rest[c]
+        sum_dy_x_hat[c] = (sums[1, c - first] - slip * sum_dy[c]) * inv_std[c]
+
+
+@jit(reassociate=True)
+def products(dy, x, center, first, sums):
+    """Adds sums of ``dy`` and of ``dy * (x - center)``, of the channels from ``first`` on."""
     for n in range(x.shape[0]):
-        for c in range(first, last):
-            center = mean[c]
-            s = q = 0.0
-            for i in range(x.shape[2]):
-                s += dy[n, c, i]
-                q += dy[n, c, i] * (x[n, c, i] - center)
-            sum_dy[c] += s
-            sum_dy_x_hat[c] += q
-    for c in range(first, last):
-        sum_dy_x_hat[c] = (sum_dy_x_hat[c] - rest[c] * sum_dy[c]) * inv_std[c]
+        after = min(n + 1, x.shape[0] - 1)
+        for c in range(len(center)):
+            guess, x_after, dy_after = center[c], x[after, first + c], dy[after, first + c]
+            for start in range(0, x.shape[2], BLOCK):
+                block = x[n, first + c, start : start + BLOCK]
+                up = dy[n, first + c, start : start + BLOCK]
+                if start < NEAR:
+                    for i in range(0, len(block), LINE):
+                        prefetch(x_after, start + i)
+                        prefetch(dy_after, start + i)
+                s = q = x.dtype.type(0)
+                for i in range(len(block)):
+                    s += up[i]
+                    q += up[i] * (block[i] - guess)
+                sums[0, c] += s
+                sums[1, c] += q
+
+
+@jit()
+def products_of_short(dy, x, center, first, sums):
+    """As :func:`products`, position by position of some maps, which make a row."""
+    length, rows, ups = x.shape[2], x.reshape(x.shape[0], -1), dy.reshape(x.shape[0], -1)
+    centers = np.repeat(center, length)
+    a, b = first * length, (first + len(center)) * length
+    s, q = np.zeros_like(centers), np.zeros_like(centers)
+    for start in range(0, len(rows), GROUP):
+        for n in range(start, min(start + GROUP, len(rows))):
+            row, up = rows[n, a:b], ups[n, a:b]
+            for i in range(len(row)):
+                s[i] += up[i]
+                q[i] += up[i] * (row[i] - centers[i])
+        add(s, sums[0], length)
+        add(q, sums[1], length)
