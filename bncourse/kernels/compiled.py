@@ -11,19 +11,17 @@ import numpy as np
 
 from bncourse.kernels import limits, threads
 
-_LEAST = 2**12  # values: below, all is done long before Numba is loaded
+LEAST = 2**12  # values: below, all is done long before Numba is loaded
 
 
 def supports(x, shape):
-    """Whether Numba is there, and ``x`` is float32 or float64 in NumPy and not very small."""
-    return (
-        type(x) is np.ndarray
-        and x.size >= _LEAST
-        and x.dtype.char in "fd"
-        and x.dtype.isnative
-        and x.flags.c_contiguous
-        and available()
-    )
+    """Whether ``x`` is float32 or float64 in NumPy and not very small, and Numba is there."""
+    return type(x) is np.ndarray and x.size >= LEAST and takes(x) and available()
+
+
+def takes(x):
+    """Whether ``x``, an array in NumPy, is contiguous and of a dtype that the loops know."""
+    return x.dtype.char in "fd" and x.dtype.isnative and x.flags.c_contiguous
 
 
 @cache
