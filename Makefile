@@ -1,6 +1,7 @@
 # Needs python3 (3.11 to 3.13) with venv, make and git. Everything else goes into $(VENV).
 #   make test PYTHON=python3.13 VENV=.venv-3.13     another Python, beside the first
 #   make test PIP_FLAGS="--upgrade --upgrade-strategy eager"     the newest of everything
+#   make book LOCKED=1       with the versions of requirements.lock, whose hashes are checked
 #   make refresh NB=book/why/two-nets.ipynb     one notebook only
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,9 +10,12 @@ PEERS ?= .venv-peers
 CUDA ?= .venv-cuda
 TORCH ?= torch==2.13.*
 PIP_FLAGS ?=
+LOCKED ?=
+LOCK := requirements.lock
 NB ?= $(sort $(shell find book -name '*.ipynb' -not -path '*/.*'))
 
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed$(if $(LOCKED),-locked)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 STRIP := $(BIN)/nbstripout --keep-output --keep-count \
   --extra-keys "metadata.language_info metadata.jupytext cell.metadata.execution"
@@ -20,18 +24,19 @@ STRIP := $(BIN)/nbstripout --keep-output --keep-count \
 unexport MPLBACKEND
 
 .DELETE_ON_ERROR:
-.PHONY: help book test peers cuda lint site refresh bench gpu clean
+.PHONY: help book test peers cuda lint site refresh bench gpu lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 # Stamps: what pyproject.toml asks for is installed once, and again when it changes.
-$(VENV)/.installed: pyproject.toml
+$(INSTALLED): pyproject.toml $(if $(LOCKED),$(LOCK))
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e ".[dev]"
+	$(if $(LOCKED),$(INSTALL) --require-hashes -r $(LOCK))
+	$(INSTALL) $(if $(LOCKED),--no-deps -e .,-e ".[dev]")
 	@touch $@
 
-$(VENV)/.installed-site: $(VENV)/.installed
+$(VENV)/.installed-site: $(INSTALLED)
 	$(INSTALL) -e ".[site]"
 	@touch $@
 
@@ -52,11 +57,11 @@ $(CUDA)/.installed-gpu: $(CUDA)/.installed
 	@touch $@
 
 # Rebuilt from nothing: pages of renamed chapters and old source listings would stay behind.
-book: $(VENV)/.installed ## build the book into _build/html; warnings are errors
+book: $(INSTALLED) ## build the book into _build/html; warnings are errors
 	@rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W --keep-going --quiet
 
-test: $(VENV)/.installed ## run all tests, and every notebook against its stored outputs
+test: $(INSTALLED) ## run all tests, and every notebook against its stored outputs
 	$(BIN)/python -m pytest
 
 # Where a peer cannot be imported its tests would be skipped; here that is a failure.
@@ -70,7 +75,7 @@ cuda: $(CUDA)/.installed ## compile the CUDA kernels, and run them on the CPU
 	$(CUDA)/bin/python -W ignore -c "from cupy_backends.cuda.libs import nvrtc; nvrtc.getVersion()"
 	$(CUDA)/bin/python -m pytest tests/cuda -m "not gpu"
 
-lint: $(VENV)/.installed ## check the form of code, notebooks and workflows
+lint: $(INSTALLED) ## check the form of code, notebooks and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(if $(NB),$(STRIP) --verify $(NB))
@@ -80,7 +85,7 @@ site: $(VENV)/.installed-site ## check the built book: links, images, and pages 
 	$(BIN)/python -m pytest tests/site
 
 # Formatted before it is executed, stripped of what differs from run to run after it.
-refresh: $(VENV)/.installed ## execute and normalize all notebooks, or one: NB=path
+refresh: $(INSTALLED) ## execute and normalize all notebooks, or one: NB=path
 	$(BIN)/ruff format $(NB)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False \
@@ -107,6 +112,12 @@ gpu: $(CUDA)/.installed-gpu ## run all tests on a GPU, and measure; fails where 
 	BNCOURSE_TEST_CUPY=1 $(CUDA)/bin/python -m pytest tests
 	for tool in memcheck racecheck synccheck; do $(SANITIZE) $$tool $(WATCHED) || exit 1; done
 	$(CUDA)/bin/python benchmarks/gpu.py --record
+
+lock: $(INSTALLED) ## choose the newest versions for requirements.lock
+	$(INSTALL) uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	  --quiet --output-file $(LOCK)
 
 clean: ## remove what was built; the environment stays
 	rm -rf _build *.egg-info .pytest_cache .ruff_cache .hypothesis
