@@ -87,7 +87,7 @@ def affine(x, mean, scale, shift, shape):
         coefficients = mean, scale, shift
     threads.share(
         lambda first, last: loops.affine(x, *coefficients, out, first, last),
-        threads.cuts(shape[axis], threads.count(x.size), 1 if axis else loops.CHUNK),
+        threads.cuts(shape[axis], threads.count(x.size), 1 if axis else loops.chunk_rows(x)),
     )
     return y
 
@@ -131,7 +131,7 @@ def _backward_maps(dy, x, mean, rest, inv_std, gamma, dx, sums):
 def _forward_table(x, gamma, beta, eps, refine, y, statistics, parts):
     """The same steps as in the loop of that name, each on all threads."""
     loops = _table()
-    rows, sums = threads.cuts(len(x), parts, loops.CHUNK), loops.no_sums(x)
+    rows, sums = threads.cuts(len(x), parts, loops.chunk_rows(x)), loops.no_sums(x)
     mean, rest, m2, inv_std = statistics
     center = loops.begin(x, m2)
 
@@ -156,7 +156,7 @@ def _backward_table(dy, x, mean, rest, inv_std, gamma, dx, sums, parts):
     )
     threads.share(
         lambda a, b: loops.gradient(dy, x, center, scale, high, low, shift, dx, a, b),
-        threads.cuts(len(x), parts, loops.CHUNK),
+        threads.cuts(len(x), parts, loops.chunk_rows(x)),
     )
     return np.isfinite(sums.sum())
 
@@ -166,7 +166,7 @@ def _gradient_sums_of_table(dy, x, center, mean, rest, inv_std, sums, parts):
     chunks = loops.no_sums(x)
     threads.share(
         lambda a, b: loops.gradient_sums(dy, x, center, a, b, chunks),
-        threads.cuts(len(x), parts, loops.CHUNK),
+        threads.cuts(len(x), parts, loops.chunk_rows(x)),
     )
     loops.add(chunks, center, mean, rest, inv_std, sums[0], sums[1])
 

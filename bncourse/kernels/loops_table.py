@@ -1,9 +1,9 @@
 """Batch norm of a table, ``x`` of shape (R, C), as loops for Numba.
 
-Rows are long, so that sums and coefficients of the columns come from the cache again with each
-row. Four rows are added up at a time, groups of sixteen in the dtype of ``x``, and groups to a
-float64 sum. Chunks of groups have sums of their own: rounding grows with the chunks and not with
-the rows, and does not depend on how many threads share the chunks.
+Sums and coefficients of the columns come from the cache again with each row. Four rows are added
+up at a time, groups of sixteen in the dtype of ``x``, and groups to a float64 sum. Chunks of
+groups have sums of their own: rounding grows with the chunks and not with the rows, and does not
+depend on how many threads share the chunks.
 
 What is scaled is ``x - center``, where the center is the mean in the dtype of ``x``, or 0 if the
 mean is near enough to that; by a coefficient that is the sum of two numbers of that dtype,
@@ -16,9 +16,12 @@ dtype of ``x``, all else in float64.
 import numpy as np
 
 from bncourse.kernels.jit import jit
+from bncourse.kernels.prefetch import prefetch
 
 GROUP = 16  # rows
-CHUNK = 8 * GROUP
+CHUNK = 2**16  # values, or more: of at least 8 groups
+PAGE = 1024  # values that the processor foresees by itself, in rows as long as that
+LINE = 16
 FAR = 2.0  # standard deviations: a center that far from the mean costs digits
 
 
@@ -42,9 +45,24 @@ def forward(x, gamma, beta, eps, refine, y, statistics):
 
 
 @jit()
+def chunk_rows(x):
+    """Rows of a chunk."""
+    return GROUP * max(8, CHUNK // GROUP // x.shape[1])
+
+
+@jit()
 def no_sums(x):
     """Room for two sums a chunk and a column."""
-    return np.empty(((len(x) + CHUNK - 1) // CHUNK, 2, x.shape[1]))
+    return np.empty(((len(x) - 1) // chunk_rows(x) + 1, 2, x.shape[1]))
+
+
+@jit()
+def ahead(x, first, last):
+    """Asks for the values of short rows one page before they are needed."""
+    columns, values = x.shape[1], x.reshape(-1)
+    if columns < PAGE:
+        for i in range(first * columns, last * columns, LINE):
+            prefetch(values, i + PAGE)
 
 
 @jit()
@@ -64,13 +82,15 @@ def deviations(x, center, m2, first, last, sums):
     """Sums of ``d = x - center`` and of ``d * d - m2 / R``, chunk by chunk, of some rows."""
     guess = m2 / len(x)
     s, q = np.empty_like(center), np.empty_like(center)
-    sums[first // CHUNK : (last + CHUNK - 1) // CHUNK] = 0
+    height = chunk_rows(x)
+    sums[first // height : (last - 1) // height + 1] = 0
     for start in range(first, last, GROUP):
-        rows, chunk = x[start : min(start + GROUP, last)], sums[start // CHUNK]
+        rows, chunk = x[start : min(start + GROUP, last)], sums[start // height]
         s[:] = 0
         q[:] = 0
         fours = len(rows) // 4 * 4
         for r in range(0, fours, 4):
+            ahead(x, start + r, start + r + 4)
             for c in range(rows.shape[1]):
                 d0, d1 = rows[r, c] - center[c], rows[r + 1, c] - center[c]
                 d2, d3 = rows[r + 2, c] - center[c], rows[r + 3, c] - center[c]
@@ -87,14 +107,22 @@ def deviations(x, center, m2, first, last, sums):
 
 
 @jit()
+def total(sums):
+    """Both sums over all chunks."""
+    found = sums[0].copy()
+    for chunk in range(1, len(sums)):
+        for i in range(2):
+            for c in range(sums.shape[2]):
+                found[i, c] += sums[chunk, i, c]
+    return found
+
+
+@jit()
 def improve(sums, count, center, mean, rest, m2):
     """Mean, and a better m2; and whether a center was too far from its mean."""
-    far = False
+    far, sums = False, total(sums)
     for c in range(len(mean)):
-        s = q = 0.0
-        for chunk in range(len(sums)):
-            s += sums[chunk, 0, c]
-            q += sums[chunk, 1, c]
+        s, q = sums[0, c], sums[1, c]
         slip = s / count
         mean[c] = center[c] + slip
         rest[c] = slip - (mean[c] - center[c])
@@ -126,9 +154,10 @@ def affine(x, center, high, low, shift, y, first, last):
 
     The last rows, which the cache still holds, come first.
     """
-    for chunk in range((last + CHUNK - 1) // CHUNK - 1, first // CHUNK - 1, -1):
-        rows = x[chunk * CHUNK : (chunk + 1) * CHUNK]
-        out = y[chunk * CHUNK : (chunk + 1) * CHUNK]
+    height = chunk_rows(x)
+    for chunk in range((last - 1) // height, first // height - 1, -1):
+        rows = x[chunk * height : (chunk + 1) * height]
+        out = y[chunk * height : (chunk + 1) * height]
         for r in range(len(rows)):
             for c in range(rows.shape[1]):
                 d = rows[r, c] - center[c]
@@ -157,14 +186,17 @@ def backward(dy, x, mean, rest, inv_std, gamma, dx, both):
 def gradient_sums(dy, x, center, first, last, sums):
     """Sums of ``dy`` and of ``dy * (x - center)``, chunk by chunk, of some rows."""
     s, q = np.empty_like(center), np.empty_like(center)
-    sums[first // CHUNK : (last + CHUNK - 1) // CHUNK] = 0
+    height = chunk_rows(x)
+    sums[first // height : (last - 1) // height + 1] = 0
     for start in range(first, last, GROUP):
-        stop, chunk = min(start + GROUP, last), sums[start // CHUNK]
+        stop, chunk = min(start + GROUP, last), sums[start // height]
         rows, ups = x[start:stop], dy[start:stop]
         s[:] = 0
         q[:] = 0
         fours = len(rows) // 4 * 4
         for r in range(0, fours, 4):
+            ahead(x, start + r, start + r + 4)
+            ahead(dy, start + r, start + r + 4)
             for c in range(rows.shape[1]):
                 d0, d1 = rows[r, c] - center[c], rows[r + 1, c] - center[c]
                 d2, d3 = rows[r + 2, c] - center[c], rows[r + 3, c] - center[c]
@@ -183,11 +215,9 @@ def gradient_sums(dy, x, center, first, last, sums):
 @jit()
 def add(sums, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat):
     """Sums of ``dy`` and of ``dy * x_hat``, over all chunks."""
+    sums = total(sums)
     for c in range(len(mean)):
-        s = q = 0.0
-        for chunk in range(len(sums)):
-            s += sums[chunk, 0, c]
-            q += sums[chunk, 1, c]
+        s, q = sums[0, c], sums[1, c]
         sum_dy[c] = s
         sum_dy_x_hat[c] = (q - ((mean[c] - center[c]) + rest[c]) * s) * inv_std[c]
 
@@ -212,10 +242,13 @@ def gradient(dy, x, center, scale, high, low, shift, dx, first, last):
 
     Scaled last, so that a ``dx`` that all but cancels keeps its digits.
     """
-    for chunk in range((last + CHUNK - 1) // CHUNK - 1, first // CHUNK - 1, -1):
-        rows, ups = x[chunk * CHUNK : (chunk + 1) * CHUNK], dy[chunk * CHUNK : (chunk + 1) * CHUNK]
-        out = dx[chunk * CHUNK : (chunk + 1) * CHUNK]
+    height = chunk_rows(x)
+    for chunk in range((last - 1) // height, first // height - 1, -1):
+        start, stop = chunk * height, min((chunk + 1) * height, len(x))
+        rows, ups, out = x[start:stop], dy[start:stop], dx[start:stop]
         for r in range(len(rows)):
+            ahead(x, start + r, start + r + 1)
+            ahead(dy, start + r, start + r + 1)
             for c in range(rows.shape[1]):
                 d = rows[r, c] - center[c]
                 out[r, c] = ((ups[r, c] - d * high[c]) - (d * low[c] + shift[c])) * scale[c]
