@@ -5,16 +5,19 @@ from math import prod
 import numpy as np
 
 _LINE = 64  # bytes; also the width of a register of AVX-512
+_WORTH_IT = 2**15  # values, which are written in some microseconds
 
 
 def empty(shape, dtype):
-    """As :func:`numpy.empty`, but at an address that 64 divides.
+    """As :func:`numpy.empty`, but at an address that 64 divides, if it is not small.
 
     NumPy's large arrays begin 16 bytes behind one, so that each vector that is stored lies across
     two lines; NumPy's loops over two inputs then take three times as long.
     """
-    dtype = np.dtype(dtype)
     size = prod(shape)
-    room = np.empty(size + _LINE // dtype.itemsize, dtype)
-    start = -room.ctypes.data % _LINE // dtype.itemsize
+    if size < _WORTH_IT:
+        return np.empty(shape, dtype)
+    spare = _LINE // np.dtype(dtype).itemsize
+    room = np.empty(size + spare, dtype)
+    start = -room.ctypes.data % _LINE * spare // _LINE
     return room[start : start + size].reshape(shape)

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from bncourse.kernels import limits, threads
+from bncourse.kernels import aligned, limits, threads
 
 LEAST = 2**12  # values: below, all is done long before Numba is loaded
 
@@ -39,7 +39,7 @@ def forward(x, gamma, beta, eps, shape):
 
     ``None`` where squares overflow, or might underflow: the general form knows what to do.
     """
-    y, statistics = np.empty_like(x), np.empty((4, shape[1]))
+    y, statistics = aligned.empty(x.shape, x.dtype), np.empty((4, shape[1]))
     x, out = _seen(x, shape), _seen(y, shape)
     gamma, beta = _flat(gamma, 1, x), _flat(beta, 0, x)
     refine = x.dtype.char == "d"
@@ -61,7 +61,7 @@ def backward(dy, x, mean, rest, inv_std, gamma, shape):
     """
     if not limits.usual(inv_std, x.dtype):
         return None
-    dx, sums = np.empty_like(x), np.empty((2, shape[1]))
+    dx, sums = aligned.empty(x.shape, x.dtype), np.empty((2, shape[1]))
     dy, x, out = _seen(np.ascontiguousarray(dy), shape), _seen(x, shape), _seen(dx, shape)
     gamma = _flat(gamma, 1, x)
     if len(shape) == 3:
@@ -75,7 +75,7 @@ def backward(dy, x, mean, rest, inv_std, gamma, shape):
 
 def affine(x, mean, scale, shift, shape):
     """``(x - mean) * scale + shift`` in the shape of ``x``: batch norm by given statistics."""
-    y = np.empty_like(x)
+    y = aligned.empty(x.shape, x.dtype)
     x, out = _seen(x, shape), _seen(y, shape)
     loops, axis = (_maps(), 1) if len(shape) == 3 else (_table(), 0)
     if len(shape) == 2:

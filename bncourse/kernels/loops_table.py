@@ -59,10 +59,10 @@ def no_sums(x):
 @jit()
 def ahead(x, first, last):
     """Asks for the values of short rows one page before they are needed."""
-    columns, values = x.shape[1], x.reshape(-1)
-    if columns < PAGE:
-        for i in range(first * columns, last * columns, LINE):
-            prefetch(values, i + PAGE)
+    if x.shape[1] < PAGE:
+        row = x[first]
+        for i in range(0, (last - first) * x.shape[1], LINE):
+            prefetch(row, i + PAGE)
 
 
 @jit()
