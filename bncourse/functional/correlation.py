@@ -11,9 +11,10 @@ the derivative with respect to one factor: :func:`correlate` with respect to ``y
 :func:`spread` with respect to ``x``, and :func:`weigh` with respect to ``w``. So each is the
 gradient of the others, and there is nothing else to derive.
 
-Only the last kernel axis is unrolled into columns: a shift along the axes before it needs no
-copy, it is another view of the same columns. The usual im2col, which unrolls all, writes
-and reads ``kernel[0]`` times as much.
+Steps of one are taken by compiled loops where Numba is there, :mod:`bncourse.kernels.planes`.
+For the others only the last kernel axis is unrolled into columns: a shift along the axes before
+it needs no copy, it is another view of the same columns. The usual im2col, which unrolls all,
+writes and reads ``kernel[0]`` times as much.
 """
 
 from itertools import product
@@ -21,9 +22,10 @@ from math import prod
 
 import numpy as np
 
-from bncourse import arrays
+from bncourse import arrays, kernels
 from bncourse.functional.threads import share
 from bncourse.functional.windows import at, counts, inner
+from bncourse.kernels import planes
 
 # Bytes of columns to hold at once: with their products they stay in the cache of a CPU core.
 _BLOCK = 1 << 19
@@ -31,8 +33,10 @@ _BLOCK = 1 << 19
 
 def correlate(x, w, stride, padding, groups):
     """``y``: the windows of ``x`` in its frame of zeros, weighted by ``w`` and summed."""
-    xp = arrays.namespace(x=x)
     n, count = x.shape[0], counts(x.shape, w.shape[2:], stride, padding)
+    if _compiled(x, w.shape, stride, count):
+        return planes.correlate(x, w, padding, groups)
+    xp = arrays.namespace(x=x)
     matrices = _matrices(w, groups)
     shape = (n, groups, w.shape[0] // groups, prod(count))
     y = xp.empty(shape, dtype=x.dtype, device=arrays.compat.device(x))
@@ -66,7 +70,7 @@ def spread(y, w, stride, padding, groups, size):
     covers is zero.
     """
     mirrored = tuple(k - 1 - p for k, p in zip(w.shape[2:], padding, strict=True))
-    if _mirrors_well(w, stride, mirrored, groups):
+    if _mirrors_well(y, w, stride, mirrored, groups):
         # Every shift has its turn: the mirrored weights, sliding over y, give the same sum.
         return correlate(y, _mirrored(w, groups), stride, mirrored, groups)
     xp = arrays.namespace(y=y)
@@ -102,9 +106,13 @@ def _spread(y, matrices, width, stride, x):
 
 def weigh(x, y, kernel, stride, padding, groups):
     """``w``: products of ``y`` with the windows of ``x`` in its frame, summed over all windows."""
-    xp = arrays.namespace(x=x)
     count, (n, out) = tuple(y.shape[2:]), y.shape[:2]
     channels = x.shape[1] // groups
+    if _compiled(x, (out, channels, *kernel), stride, count):
+        w = planes.weigh(x, y, kernel, padding, groups)
+        if w is not None:
+            return w
+    xp = arrays.namespace(x=x)
     y = xp.reshape(y, (n, groups, out // groups, prod(count)))
     offsets = list(product(*map(range, kernel[:-1])))
     shape = (len(offsets), groups, channels * kernel[-1], out // groups)
@@ -131,6 +139,13 @@ def _weigh(blocks, y, offsets, stride, count, w):
             view = _view(columns, shift)
             w[i, ...] += xp.sum(_product(view, part, term), axis=0)
     return w
+
+
+def _compiled(x, w, stride, count):
+    """Whether the sum over ``x``, weights of shape ``w`` and ``count`` windows is for Numba."""
+    return kernels.wanted("numba") and planes.supports(
+        x, w[2:], stride, x.shape[0] * prod(w) * prod(count)
+    )
 
 
 def _columns(x, kernel, stride, padding, groups):
@@ -221,10 +236,12 @@ def _product(a, b, out):
     return out
 
 
-def _mirrors_well(w, stride, mirrored, groups):
+def _mirrors_well(y, w, stride, mirrored, groups):
     """Whether :func:`spread` is a :func:`correlate`, and one that moves less memory."""
     if any(s > 1 for s in stride) or min(mirrored) < 0:
         return False
+    if _compiled(y, w.shape, stride, y.shape[2:]):
+        return True
     columns, overlaps = w.shape[0] // groups, w.shape[1] * prod(w.shape[2:-1])
     return columns <= overlaps or w.shape[-1] == 1
 

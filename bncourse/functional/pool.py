@@ -4,9 +4,10 @@ from itertools import product
 from math import prod
 from typing import Any, NamedTuple
 
-from bncourse import arrays
+from bncourse import arrays, kernels
 from bncourse.functional.masking import keep
 from bncourse.functional.windows import at, counts, inner, pad, per_axis
+from bncourse.kernels import pooling
 
 
 class MaxPoolCache(NamedTuple):
@@ -88,8 +89,11 @@ def max_pool_forward(x, kernel, stride=None, padding=0):
     """
     xp, kernel, stride, padding = _options(x, kernel, stride, padding)
     count = counts(x.shape, kernel, stride, padding)
-    framed = pad(x, padding, -float("inf"))
     dtype = xp.uint8 if prod(kernel) <= 256 else xp.int32
+    if _compiled(x) and pooling.worth_it(x, count, stride, padding):
+        y, index = pooling.forward(x, kernel, stride, padding, count, dtype)
+        return y, MaxPoolCache(index, x.dtype, tuple(x.shape[2:]), kernel, stride, padding)
+    framed = pad(x, padding, -float("inf"))
     y = index = None
     for k, offset in enumerate(product(*map(range, kernel))):
         # Copied even where a view would do: it is read three times, and faster in one piece.
@@ -132,6 +136,8 @@ def max_pool_backward(dy, cache):
     index, dtype, size, kernel, stride, padding = cache
     xp = arrays.check_upstream(dy, index.shape, index)
     dy = xp.astype(dy, dtype, copy=False)
+    if _compiled(dy) and index.flags.c_contiguous:
+        return pooling.backward(dy, index, size, kernel, stride, padding)
     return _lay_back(dy, size, kernel, stride, padding, index)
 
 
@@ -257,6 +263,10 @@ def _options(x, kernel, stride, padding):
             "could lie outside of x"
         )
     return xp, kernel, stride, padding
+
+
+def _compiled(x):
+    return kernels.wanted("numba") and pooling.supports(x)
 
 
 def _lay_back(dy, size, kernel, stride, padding, index=None):
