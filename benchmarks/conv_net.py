@@ -1,8 +1,8 @@
 """How fast a small convolutional network trains, beside PyTorch on the same CPU.
 
 Conv 3x3x16, batch norm, ReLU, conv 3x3x32, batch norm, ReLU, max pooling, dense; images of
-1x28x28 in batches of 64; float32; plain SGD. Both train in one process, step by step in turn, so
-that whatever else the machine does hits both alike. A process has one number of threads, so each
+1x28x28 in batches of 64; float32; plain SGD. Both train in one process, in turns of a few steps,
+so that whatever else the machine does hits both alike. A process has one number of threads, so each
 number runs in a process of its own.
 
     python benchmarks/conv_net.py                     # 1 and 2 threads, prints a table
@@ -24,6 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 XLA = ["--xla_cpu_multi_thread_eigen=false", "--xla_cpu_multi_thread_eigen=true"]  # JAX's threads
+TURN, SETTLE = 5, 0.15  # calls, and seconds before them
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -131,20 +132,24 @@ def quartiles(values):
 
 
 def race(ours, theirs, repeats):
-    """Milliseconds of both, in turn, and the ratio theirs / ours of each pair.
+    """Milliseconds of both, and the ratio theirs / ours, in turns of a few calls each.
 
-    Beside the time on the clock, that of the processor: it does not count waiting for a core that
-    another process has.
+    Before each turn the same function runs for a while unmeasured: the threads of a BLAS, or of
+    OpenMP, keep a core busy for a tenth of a second after their last work, and what the other
+    library has left behind is not to be measured. Beside the time on the clock, that of the
+    processor: it does not count waiting for a core that another process has.
     """
-    for _ in range(max(3, repeats // 10)):
-        ours(), theirs()
     clock, cpu = ([], []), ([], [])
-    for i in range(repeats):
+    for i in range(-(-repeats // TURN)):
         for which, f in ((0, ours), (1, theirs))[:: 1 if i % 2 else -1]:
-            start = time.perf_counter(), time.process_time()
-            f()
-            clock[which].append(1e3 * (time.perf_counter() - start[0]))
-            cpu[which].append(1e3 * (time.process_time() - start[1]))
+            end = time.perf_counter() + SETTLE
+            while time.perf_counter() < end:
+                f()
+            for _ in range(TURN):
+                start = time.perf_counter(), time.process_time()
+                f()
+                clock[which].append(1e3 * (time.perf_counter() - start[0]))
+                cpu[which].append(1e3 * (time.process_time() - start[1]))
     result = {}
     for name, (mine, other) in (("", clock), ("cpu_", cpu)):
         ratios = [b / max(a, 1e-6) for a, b in zip(mine, other, strict=True)]

@@ -95,7 +95,7 @@ def _windows(x, kernel, padding):
 
 
 def _parts(y, weights):
-    return threads.count(y.size * weights // _A_VALUE)
+    return threads.count(y.size * max(1, weights // _A_VALUE))
 
 
 def _five(a):
