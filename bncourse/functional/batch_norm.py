@@ -62,7 +62,8 @@ def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1, mask=None):
     NaN or infinity stays in its channel. Where squares overflow (float64 beyond 1e150; float32
     does not where float64 carries it), the variance in ``cache.moments`` is infinite, but the
     standard deviation is not: ``y`` and the gradients are right for values up to 1e300, though
-    NumPy warns. Source: Ioffe and Szegedy (2015), Algorithm 1. Derived in the chapter *The
+    NumPy warns. (On a GPU that takes ``kernels.using("never")``: the kernels there lose a channel
+    whose float64 squares overflow.) Source: Ioffe and Szegedy (2015), Algorithm 1. Derived in the chapter *The
     transform* (:doc:`/book/transform/forward`).
     """
     arrays.namespace(x=x, gamma=gamma, beta=beta, mask=mask)

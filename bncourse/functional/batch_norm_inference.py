@@ -108,9 +108,10 @@ def batch_norm_inference_forward(x, gamma, beta, mean, var, eps=1e-5, axis=1):
     shift = None if beta is None else shaped("beta", beta)
     cache = InferenceCache(x, inv_std, gamma, beta, mean, var, axes, channel_axes)
     if kernel is not None:
-        shift = xp.zeros_like(scale) if shift is None else shift
-        flat = (xp.reshape(a, (-1,)) for a in (center, scale, shift))
-        return kernel.affine(x, *flat, found.shape), cache
+        given = center, scale, xp.zeros_like(scale) if shift is None else shift
+        y = kernel.affine(x, *(xp.reshape(a, (-1,)) for a in given), found.shape)
+        if y is not None:
+            return y, cache
     y = (arrays.cast(x, wide) - center) * scale
     if shift is not None:
         y = y + shift
@@ -181,8 +182,10 @@ def _gradients(dy, x, mean, inv_std, scale, axes, channel_axes):
     if kernel is not None and dy.dtype == x.dtype:
         flat = [a.reshape(-1) for a in (mean, inv_std, scale)]
         sums = kernel.gradient_sums(dy, x, *flat[:2], found.shape)
+    dx = None
     if sums is not None:
         dx = kernel.affine(dy, 0 * flat[0], flat[2], 0 * flat[0], found.shape)
+    if dx is not None:
         return dx, *(a.reshape(found.broadcast) for a in sums)
     xp, wide = arrays.namespace(x=x), inv_std.dtype
     dy, d = arrays.cast(dy, wide), arrays.cast(x, wide) - mean

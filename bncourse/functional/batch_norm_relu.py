@@ -1,4 +1,4 @@
-"""Batch norm, then perhaps a residual, then ReLU, as one function: on a GPU as one kernel."""
+"""Batch norm, then perhaps a residual, then ReLU, as one function; by one kernel, if there is."""
 
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from bncourse.functional.normalization import (
     NormCache,
     check_enough,
     checked_eps,
+    fused_backward,
     fused_forward,
     parameter,
 )
@@ -40,8 +41,9 @@ def batch_norm_relu_forward(x, gamma=None, beta=None, eps=1e-5, axis=1, residual
 
         y = \max(\gamma \hat x + \beta + r,\; 0)
 
-    On a GPU each of the three alone would read and write the whole batch; together they cost no
-    more than the batch norm, and reading :math:`r`.
+    Each of the three alone would read and write the whole batch. By a kernel, which there is on a
+    GPU and for large arrays where Numba is installed, together they cost no more than the batch
+    norm, and reading :math:`r`.
 
     Parameters
     ----------
@@ -76,19 +78,23 @@ def batch_norm_relu_forward(x, gamma=None, beta=None, eps=1e-5, axis=1, residual
             raise ValueError(
                 f"residual has shape {residual.shape}, but x {x.shape}: add alike ones"
             )
-    if hasattr(kernels.choose(x, axes, channel_axes)[0], "gradients"):
+    done = None
+    if _rectifies(kernels.choose(x, axes, channel_axes)[0]):
         per_channel = tuple(x.shape[a] for a in channel_axes)
         gamma = parameter("gamma", gamma, x, per_channel)
         beta = parameter("beta", beta, x, per_channel)
-        y, norm = fused_forward(
-            x, gamma, beta, checked_eps(eps, x), axes, channel_axes, residual=residual, relu=True
+        then = {"residual": None if residual is None else arrays.cast(residual, x.dtype)}
+        done = fused_forward(
+            x, gamma, beta, checked_eps(eps, x), axes, channel_axes, relu=True, **then
         )
-        check_enough(x, norm.moments.count)
-    else:
+    if done is None:
         y, norm = batch_norm_forward(x, gamma, beta, eps, axis)
         if residual is not None:
             y = y + arrays.cast(residual, x.dtype)
         y, _ = relu_forward(y)
+    else:
+        y, norm = done
+        check_enough(x, norm.moments.count)
     return y, BatchNormReluCache(norm, y, residual is not None)
 
 
@@ -123,5 +129,14 @@ def batch_norm_relu_backward(dy, cache):
         how = {"y": y if added else None, "relu": True}
         given = norm.x, *statistics, norm.gamma, norm.beta, found.shape
         return kernel.gradients(dy, *given, **how)[:4]
+    if _rectifies(kernel) and not added:
+        done = fused_backward(dy, norm, beta=norm.beta, relu=True)
+        if done is not None:
+            return *done, None
     passed = keep(dy, y > 0)
     return *batch_norm_backward(passed, norm), passed if added else None
+
+
+def _rectifies(kernel):
+    """Whether a kernel can do the ReLU as well: all on a GPU can."""
+    return hasattr(kernel, "gradients") or hasattr(kernel, "RELU")

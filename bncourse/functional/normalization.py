@@ -109,7 +109,7 @@ def normalize_backward(dy, cache):
     xp = arrays.check_upstream(dy, x.shape, x)
     wide = inv_std.dtype
     if centered and mask is None:
-        done = _fused_backward(dy, cache)
+        done = fused_backward(dy, cache)
         if done is not None:
             return done
     dy, x_hat = arrays.cast(dy, wide), _normalized(cache)
@@ -146,8 +146,11 @@ def fused_forward(x, gamma, beta, eps, axes, parameter_axes, **then):
     return y, NormCache(x, inv_std, gamma, beta, moments, rest, axes, parameter_axes, None, True)
 
 
-def _fused_backward(dy, cache):
-    """As :func:`normalize_backward`, by a kernel; ``None`` if there is none for ``x``."""
+def fused_backward(dy, cache, **after):
+    """As :func:`normalize_backward`, by a kernel; ``None`` if there is none for ``x``.
+
+    ``after`` says what else that kernel shall go back through, if it can.
+    """
     x, inv_std, gamma, beta, moments, rest, axes, parameter_axes, *_ = cache
     kernel, layout = kernels.choose(x, axes, parameter_axes)
     if kernel is None or dy.dtype != x.dtype:
@@ -160,6 +163,7 @@ def _fused_backward(dy, cache):
         inv_std.reshape(-1),
         gamma,
         layout.shape,
+        **after,
     )
     if done is None:
         return None

@@ -5,7 +5,7 @@ is tested against that. A module of kernels has
 
 - ``supports(x, shape)``, where ``shape`` is (N, C, L) or (R, C), see :class:`.Layout`;
 - ``forward(x, gamma, beta, eps, shape)``, which gives ``y, mean, rest, m2, inv_std``, or ``None``
-  where it finds that it cannot;
+  where it finds that it cannot; perhaps with ``residual=`` and ``relu=True``;
 - ``backward(dy, x, mean, rest, inv_std, gamma, shape)``, which gives ``dx, sum_dy,
   sum_dy_x_hat``, or ``None``;
 - ``affine(x, mean, scale, shift, shape)`` and ``gradient_sums(dy, x, mean, inv_std, shape)``,
@@ -62,6 +62,8 @@ def wanted(name):
 @contextmanager
 def using(fused="auto", threads=None):
     """Choose kernels, and their threads, for what is called inside ``with``.
+
+    A thread that is started there does not know of it, and chooses for itself.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ import numpy as np
 
 from bncourse.kernels.jit import jit
 from bncourse.kernels.prefetch import prefetch
+from bncourse.kernels.rectifier import NONE, part, passed, repeated, summed
 
 BLOCK = 256  # values of a map
 NEAR = 4096  # values of a map that are asked for ahead; those behind them the processor foresees
@@ -23,8 +24,10 @@ FAR = 2.0  # standard deviations: a center that far from the mean costs digits
 
 
 @jit()
-def forward(x, gamma, beta, eps, refine, y, mean, rest, m2, inv_std, first, last, width):
-    """Fills ``mean``, ``rest``, ``m2``, ``inv_std``, and ``y = gamma * x_hat + beta``.
+def forward(
+    x, gamma, beta, eps, refine, y, mean, rest, m2, inv_std, first, last, width, residual, least
+):
+    """Fills ``mean``, ``rest``, ``m2``, ``inv_std``, and ``y``, as :func:`affine` says.
 
     ``refine`` measures the rounding of mean and m2 in a second pass, for an ``x`` that is as
     wide as the sums; then ``rest`` is what the mean lacks, else it is next to nothing.
@@ -43,7 +46,7 @@ def forward(x, gamma, beta, eps, refine, y, mean, rest, m2, inv_std, first, last
             inv_std[c] = 1 / np.sqrt(m2[c] / count + eps)
             scale[c] = gamma[c] * inv_std[c]
             shift[c] = beta[c] - rest[c] * scale[c]
-        affine(x, mean, scale, shift, y, start, stop)
+        affine(x, mean, scale, shift, y, start, stop, residual, least)
 
 
 @jit()
@@ -89,12 +92,12 @@ def deviations(x, center, var, first, sums):
 @jit()
 def deviations_of_short(x, center, var, first, sums):
     """As :func:`deviations`, position by position of some maps, which make a row."""
-    length, rows = x.shape[2], x.reshape(x.shape[0], -1)
+    count, length, rows = x.shape[0], x.shape[2], x.reshape(x.shape[0], -1)
     centers = np.repeat(center, length)
     a, b = first * length, (first + len(center)) * length
     s, q = np.zeros_like(centers), np.zeros_like(centers)
-    for start in range(0, len(rows), GROUP):
-        stop = min(start + GROUP, len(rows))
+    for start in range(0, count, GROUP):
+        stop = min(start + GROUP, count)
         for n in range(start, stop):
             row = rows[n, a:b]
             for i in range(len(row)):
@@ -119,39 +122,51 @@ def add(positions, sums, length):
 
 
 @jit()
-def affine(x, mean, scale, shift, y, first, last):
-    """``y = (x - mean) * scale + shift``, centered before it is scaled."""
+def affine(x, mean, scale, shift, y, first, last, residual=None, least=NONE):
+    """``y = (x - mean) * scale + shift + residual``, but no less than ``least``.
+
+    Centered before it is scaled. A NaN stays one.
+    """
     for n in range(x.shape[0]):
         for c in range(first, last):
-            for i in range(x.shape[2]):
-                y[n, c, i] = (x[n, c, i] - mean[c]) * scale[c] + shift[c]
+            row, out, more = x[n, c], y[n, c], part(residual, (n, c))
+            for i in range(len(row)):
+                v = summed((row[i] - mean[c]) * scale[c] + shift[c], more, i)
+                out[i] = least if v < least else v
 
 
 @jit()
-def backward(dy, x, mean, rest, inv_std, gamma, dx, sum_dy, sum_dy_x_hat, first, last, width):
-    """``dx = gamma * inv_std * (dy - sum_dy / n - x_hat * sum_dy_x_hat / n)``, and both sums."""
+def backward(
+    dy, x, mean, rest, inv_std, gamma, dx, sum_dy, sum_dy_x_hat, first, last, width, edges
+):
+    """``dx = gamma * inv_std * (dy - sum_dy / n - x_hat * sum_dy_x_hat / n)``, and both sums.
+
+    Behind a ReLU, ``dy`` counts where :func:`bncourse.kernels.rectifier.edges` lets it pass.
+    """
     count = x.shape[0] * x.shape[2]
     for start in range(first, last, width):
         stop = min(start + width, last)
-        gradient_sums(dy, x, mean, rest, inv_std, sum_dy, sum_dy_x_hat, start, stop)
+        gradient_sums(dy, x, mean, rest, inv_std, sum_dy, sum_dy_x_hat, start, stop, edges)
         scale = gamma[start:stop] * inv_std[start:stop]
         along = -scale * inv_std[start:stop] * sum_dy_x_hat[start:stop] / count
         shift = -scale * sum_dy[start:stop] / count - rest[start:stop] * along
         for n in range(x.shape[0]):
             for c in range(start, stop):
                 a, b, s, center = scale[c - start], along[c - start], shift[c - start], mean[c]
-                for i in range(x.shape[2]):
-                    dx[n, c, i] = dy[n, c, i] * a + ((x[n, c, i] - center) * b + s)
+                row, up, out = x[n, c], dy[n, c], dx[n, c]
+                for i in range(len(row)):
+                    g = passed(up[i], row[i], edges, c)
+                    out[i] = g * a + ((row[i] - center) * b + s)
 
 
 @jit()
-def gradient_sums(dy, x, mean, rest, inv_std, sum_dy, sum_dy_x_hat, first, last):
-    """Sums of ``dy`` and of ``dy * x_hat``: the gradients of beta and gamma."""
+def gradient_sums(dy, x, mean, rest, inv_std, sum_dy, sum_dy_x_hat, first, last, edges=None):
+    """Sums of ``dy``, as :func:`backward` counts it, and of ``dy * x_hat``."""
     center, sums = mean[first:last].astype(x.dtype), np.zeros((2, last - first))
     if x.shape[2] < SHORT:
-        products_of_short(dy, x, center, first, sums)
+        products_of_short(dy, x, center, first, sums, edges)
     else:
-        products(dy, x, center, first, sums)
+        products(dy, x, center, first, sums, edges)
     for c in range(first, last):
         sum_dy[c] = sums[0, c - first]
         slip = (mean[c] - center[c - first]) + rest[c]
@@ -159,7 +174,7 @@ def gradient_sums(dy, x, mean, rest, inv_std, sum_dy, sum_dy_x_hat, first, last)
 
 
 @jit(reassociate=True)
-def products(dy, x, center, first, sums):
+def products(dy, x, center, first, sums, edges):
     """Adds sums of ``dy`` and of ``dy * (x - center)``, of the channels from ``first`` on."""
     for n in range(x.shape[0]):
         after = min(n + 1, x.shape[0] - 1)
@@ -174,24 +189,27 @@ def products(dy, x, center, first, sums):
                         prefetch(dy_after, start + i)
                 s = q = x.dtype.type(0)
                 for i in range(len(block)):
-                    s += up[i]
-                    q += up[i] * (block[i] - guess)
+                    g = passed(up[i], block[i], edges, first + c)
+                    s += g
+                    q += g * (block[i] - guess)
                 sums[0, c] += s
                 sums[1, c] += q
 
 
 @jit()
-def products_of_short(dy, x, center, first, sums):
+def products_of_short(dy, x, center, first, sums, edges):
     """As :func:`products`, position by position of some maps, which make a row."""
-    length, rows, ups = x.shape[2], x.reshape(x.shape[0], -1), dy.reshape(x.shape[0], -1)
-    centers = np.repeat(center, length)
+    count, length = x.shape[0], x.shape[2]
+    rows, ups = x.reshape(count, -1), dy.reshape(count, -1)
+    centers, edges = np.repeat(center, length), repeated(edges, first, first + len(center), length)
     a, b = first * length, (first + len(center)) * length
     s, q = np.zeros_like(centers), np.zeros_like(centers)
-    for start in range(0, len(rows), GROUP):
-        for n in range(start, min(start + GROUP, len(rows))):
+    for start in range(0, count, GROUP):
+        for n in range(start, min(start + GROUP, count)):
             row, up = rows[n, a:b], ups[n, a:b]
             for i in range(len(row)):
-                s[i] += up[i]
-                q[i] += up[i] * (row[i] - centers[i])
+                g = passed(up[i], row[i], edges, i)
+                s[i] += g
+                q[i] += g * (row[i] - centers[i])
         add(s, sums[0], length)
         add(q, sums[1], length)

@@ -225,6 +225,22 @@ def test_inference_agrees_with_the_general_form(rng, name, shape, axis, dtype, m
         np.testing.assert_allclose(a, b, rtol=unit, atol=unit * np.max(np.abs(b)))
 
 
+@pytest.mark.parametrize("shape", [(4099, 3), (67, 3, 61)])
+def test_inference_by_a_scale_that_overflows_float32_only(rng, name, shape):
+    x, dy = (1e-10 * rng.standard_normal((2, *shape))).astype("float32")
+    given = x, np.full(3, 1e30), None, np.zeros(3), np.zeros(3), 1e-20
+    results = []
+    for kernel in (name, "never"):
+        with kernels.using(kernel):
+            y, cache = F.batch_norm_inference_forward(*given)
+            results.append((y, *F.batch_norm_inference_backward(dy, cache)))
+    for a, b in zip(*results, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert np.isfinite(a).all()
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max())
+
+
 @pytest.mark.parametrize(
     "x",
     [
