@@ -1,15 +1,16 @@
 """Layers as a training step of one size meets them: with memory of their own, and compiled.
 
 A stage does what its layer does, ``y = stage.forward(x)`` and then ``dx = stage.backward(dy)``,
-and leaves gradients of parameters in ``layer.grads``; each step writes over what the last one
-left. Where an input is not like the first one, or the layer is not as it was, ``forward`` gives
-``None``: then :func:`stage` makes another.
+and adds gradients of parameters to ``layer.grads``, in arrays that the next step writes over.
+Where an input is not like the first one, or the layer is not as it was, ``forward`` gives
+``None``: then the step makes another, of the :func:`kind` that fits now.
 
 What is the same at each step is worked out once. A step of a small network runs through this file
 some ten thousand times a second, mostly with cold caches, and a line of Python costs more than a
 loop over a batch.
 """
 
+from copy import copy
 from functools import cache
 from operator import attrgetter
 
@@ -25,22 +26,28 @@ _FEW = 2**14  # logits: the exponentials of more are faster in NumPy, many at a 
 
 
 class Whole:
-    """Any layer, by its own methods."""
+    """Any layer, by its own methods.
+
+    One that is not of this package, or has such layers inside, is given copies of arrays that
+    the next step will write over: it may keep them.
+    """
 
     def __init__(self, layer, x):
         self.layer, self.cache = layer, None
+        self.may_keep = not all(own(module) for _, module in layer.modules())
 
     def forward(self, x):
         """The output for ``x``; ``None`` if there is a better stage for it."""
         if kind(self.layer, x) is not Whole:
             return None
-        y, self.cache = self.layer.forward(x)
+        y, self.cache = self.layer.forward(copy(x) if self.may_keep else x)
         return y
 
     def backward(self, dy, wanted=True):
         """The gradient with respect to the input, if it is ``wanted``."""
         cache, self.cache = self.cache, None
-        self.layer.zero_grad()
+        if self.may_keep:
+            dy = copy(dy)
         if wanted:
             return self.layer.backward(dy, cache)
         self.layer.accumulate(dy, cache)
@@ -76,6 +83,13 @@ class Stage:
         self.dy = dy
         return dy
 
+    def leave(self, gradients):
+        """Add ``gradients``, a dict, to those of the layer: mostly there are none."""
+        if self.layer.grads:
+            self.layer.add_gradients(**gradients)
+        else:
+            self.layer.grads = gradients.copy()
+
 
 class DenseStage(Stage):
     """:class:`bncourse.nn.Dense`."""
@@ -83,16 +97,19 @@ class DenseStage(Stage):
     def __init__(self, layer, x):
         super().__init__(layer, x, np.empty((len(x), layer.w.shape[1]), x.dtype))
         self.w, self.b = layer.w, layer.b
-        self.dw, self.db = np.empty_like(layer.w), None
+        self.dw = np.empty_like(layer.w)
+        self.learned = {"w": self.dw}
         if layer.b is not None:
-            self.db = np.empty_like(layer.b)
+            self.db = self.learned["b"] = np.empty_like(layer.b)
             self.add_row, self.sum_rows = _loops().add_row, _loops().sum_rows
 
     @staticmethod
     def fits(layer, x):
-        """Whether all is of one dtype, and the shapes are those of a matrix product."""
-        alike = all(_beside(p, x) for p in (layer.w, layer.b) if p is not None)
-        return alike and x.ndim == layer.w.ndim == 2 and x.shape[1] == layer.w.shape[0]
+        """Whether all is of one dtype, and the shapes fit."""
+        w, b = layer.w, layer.b
+        if not (_beside(w, x) and x.ndim == w.ndim == 2 and x.shape[1] == w.shape[0]):
+            return False
+        return b is None or (_beside(b, x) and b.shape == w.shape[1:])
 
     def forward(self, x):
         layer, y = self.layer, self.y
@@ -110,10 +127,10 @@ class DenseStage(Stage):
     def backward(self, dy, wanted=True):
         if dy is not self.dy:
             dy = self.upstream(dy)
-        self.layer.grads = grads = {"w": np.dot(self.x.T, dy, self.dw)}
+        np.dot(self.x.T, dy, self.dw)
         if self.b is not None:
             self.sum_rows(dy, self.db)
-            grads["b"] = self.db
+        self.leave(self.learned)
         return np.dot(dy, self.w.T, self.dx) if wanted else None
 
 
@@ -129,10 +146,13 @@ class NormStage(Stage):
         super().__init__(layer, x, np.empty_like(x))
         channels, self.was = x.shape[1], self.settings(layer)
         self.gamma, self.beta = layer.gamma, layer.beta
+        self.mean, self.var = layer.running_mean, layer.running_var
         self.scale = np.ones(channels, x.dtype) if layer.gamma is None else layer.gamma
         self.shift = np.zeros(channels, x.dtype) if layer.beta is None else layer.beta
         self.statistics, self.sums = np.empty((4, channels)), np.empty((2, channels))
         self.dgamma, self.dbeta = np.empty_like(self.scale), np.empty_like(self.shift)
+        given = ("gamma", layer.gamma, self.dgamma), ("beta", layer.beta, self.dbeta)
+        self.learned = {name: gradient for name, p, gradient in given if p is not None}
         self.after = self.scale, self.shift, layer.eps, x.dtype.char == "d", self.y, self.statistics
         self.divisor = len(x) - (layer.variance != "biased")
         self.back = (
@@ -140,25 +160,33 @@ class NormStage(Stage):
             self.dgamma, self.dbeta,
         )  # fmt: skip
         self.normalize, self.running = _table().forward, _loops().running
-        self.gradient = _loops().norm_gradient
+        self.gradient = _table().norm_gradient
 
     @staticmethod
     def fits(layer, x):
-        """Whether this is the plain batch norm of a table of at least two rows."""
-        parameters = [p for p in (layer.gamma, layer.beta) if p is not None]
+        """Whether this is the plain batch norm of a table of at least two rows.
+
+        One that is worth several threads is left to the layer, so that results do not depend on
+        how many there are.
+        """
+        channels = [p for p in (layer.gamma, layer.beta) if p is not None]
+        if layer.track_running_stats:
+            channels += [layer.running_mean, layer.running_var]
         return (
             x.ndim == 2
             and len(x) > 1
-            and threads.count(x.size) == 1
+            and x.size // threads.WORTH_IT < 2
             and layer.num_features == x.shape[1]
-            and all(_beside(p, x) and p.ndim == 1 for p in parameters)
+            and all(_beside(a, x) and a.shape == x.shape[1:] for a in channels)
             and layer.training
             and not layer.frozen
             and layer.axis in (1, -1)
             and layer.virtual_batch_size is None
             and layer.on_nonfinite == "propagate"
-            and layer.momentum is not None
-            and layer.eps > limits.TINY
+            and type(layer.momentum) is float
+            and 0 < layer.momentum < 1
+            and type(layer.eps) is float
+            and limits.TINY < layer.eps < 1
         )
 
     def forward(self, x):
@@ -170,32 +198,29 @@ class NormStage(Stage):
         parameters_stay = layer.gamma is self.gamma and layer.beta is self.beta
         if not parameters_stay or NormStage.settings(layer) != self.was:
             return None
+        if layer.running_mean is not self.mean or layer.running_var is not self.var:
+            return None
         self.cache = None
         if not self.normalize(x, *self.after):  # squares overflow, or something is not finite
             y, self.cache = layer.forward(x)
+            self.mean, self.var = layer.running_mean, layer.running_var
             return y
         if layer.track_running_stats:
-            old_mean, old_var = layer.running_mean, layer.running_var
-            mean, var = np.empty_like(old_mean), np.empty_like(old_var)
+            mean, var = np.empty_like(self.mean), np.empty_like(self.var)
             self.running(
-                old_mean, old_var, self.statistics, self.divisor, layer.momentum, mean, var
+                self.mean, self.var, self.statistics, self.divisor, layer.momentum, mean, var
             )
-            layer.running_mean, layer.running_var = mean, var
+            layer.running_mean, layer.running_var = self.mean, self.var = mean, var
             layer.num_batches_tracked += 1
         return self.y
 
     def backward(self, dy, wanted=True):
         if dy is not self.dy:
             dy = self.upstream(dy)
-        layer = self.layer
-        layer.grads = grads = {}
         if self.cache is None and self.gradient(dy, self.x, *self.back):
-            if self.gamma is not None:
-                grads["gamma"] = self.dgamma
-            if self.beta is not None:
-                grads["beta"] = self.dbeta
+            self.leave(self.learned)
             return self.dx
-        return layer.backward(dy, self.cache or self.norm_cache())
+        return self.layer.backward(dy, self.cache or self.norm_cache())
 
     def norm_cache(self):
         """What the layer's own forward pass would have given to its backward pass."""
@@ -286,16 +311,21 @@ class CrossEntropyStage:
         self.gradient = np.empty_like(logits)
         self.loop = _loops().cross_entropy
 
+    @staticmethod
+    def fits(logits):
+        """Whether the loop takes these ``logits``, and is worth it."""
+        usual = type(logits) is np.ndarray and compiled.takes(logits)
+        return usual and logits.ndim == 2 and 0 < logits.size <= _FEW
+
+    def is_another(self, logits):
+        """Whether ``logits`` are unlike the first ones."""
+        return not _alike(logits, self.gradient)
+
     def loss(self, logits, labels):
-        """The loss; fills ``gradient``. ``None`` if this is not for the loop, or not right."""
-        if not (
-            type(labels) is np.ndarray
-            and labels.dtype.kind in "iu"
-            and labels.shape == logits.shape[:1]
-            and _alike(logits, self.gradient)
-            and logits.ndim == 2
-            and 0 < logits.size <= _FEW
-        ):
+        """The loss; fills ``gradient``. ``None`` if the ``labels`` are not right."""
+        if type(labels) is not np.ndarray or labels.dtype.kind not in "iu":
+            return None
+        if labels.shape != logits.shape[:1]:
             return None
         if labels.dtype != np.int64:
             labels = labels.astype(np.int64)
@@ -312,16 +342,22 @@ KINDS = {
 }
 
 
+_OURS = frozenset(found for found in vars(nn).values() if isinstance(found, type))
+_METHODS = frozenset(dir(nn.Module))
+
+
 def kind(layer, x):
     """The class of stage for a ``layer`` that is given ``x``."""
     found = KINDS.get(type(layer))
-    suits = found and compiled.supports(x, x.shape) and _own(layer) and found.fits(layer, x)
+    if found is None or type(x) is not np.ndarray:
+        return Whole
+    suits = compiled.supports(x, x.shape) and own(layer) and found.fits(layer, x)
     return found if suits else Whole
 
 
-def _own(layer):
-    """Whether the methods are those of the class: somebody may have put others into ``layer``."""
-    return not {"forward", "backward", "accumulate"} & vars(layer).keys()
+def own(layer):
+    """Whether a ``layer`` is one of this package, into which nobody has put other methods."""
+    return type(layer) in _OURS and vars(layer).keys().isdisjoint(_METHODS)
 
 
 def _beside(a, x):
