@@ -11,6 +11,8 @@ from bncourse.optim.optimizer import Optimizer
 NORM_AND_BIAS = ("gamma", "beta", "b")
 """For ``exempt``: what is often spared weight decay, scales and shifts of norms, and biases."""
 
+_LOOPED = np.dtype("float32"), np.dtype("float64")  # not in another byte order
+
 
 class SGD(Optimizer):
     r"""Stochastic gradient descent, plain, with momentum, or with Nesterov's.
@@ -51,7 +53,8 @@ class SGD(Optimizer):
         self._built_with |= {"momentum": self.momentum, "nesterov": self.nesterov}
 
     def _move(self, found, rate):
-        if self.momentum or self.weight_decay or not _compiled(found):
+        plain = not (self.momentum or self.weight_decay) and type(self)._change is SGD._change
+        if not (plain and _compiled(found)):
             super()._move(found, rate)
             return
         from bncourse.kernels.loops_step import descend  # which imports Numba
@@ -142,9 +145,9 @@ def _compiled(found):
     size = 0
     for _, parameter, gradient in found:
         dtype = parameter.dtype
-        if type(parameter) is not np.ndarray or dtype.char not in "fd" or gradient.dtype != dtype:
+        if type(parameter) is not np.ndarray or dtype not in _LOOPED or gradient.dtype != dtype:
             return False
-        if not (parameter.flags.c_contiguous and gradient.flags.c_contiguous and dtype.isnative):
+        if not (parameter.flags.carray and gradient.flags.c_contiguous):
             return False
         size += parameter.size
     return size >= compiled.LEAST and kernels.wanted("numba") and compiled.available()

@@ -79,8 +79,8 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            If a gradient does not lie beside its parameter, in its shape, or the schedule gives
-            no rate; then nothing has changed.
+            If a gradient does not lie beside its parameter, in its shape, a parameter is
+            read-only, or the schedule gives no rate; then nothing has changed.
         """
         rate = self.rate
         self._move(self._checked(), rate)
@@ -88,6 +88,9 @@ class Optimizer:
 
     def _move(self, found, rate):
         """Change parameters; ``found`` has the name of each, itself, and its gradient."""
+        for name, parameter, _ in found:
+            if isinstance(parameter, np.ndarray) and not parameter.flags.writeable:
+                raise ValueError(f"{name} is read-only: give the layer a copy of it")
         for name, parameter, gradient in found:
             wide = arrays.at_least_float32(parameter.dtype, arrays.namespace(parameter=parameter))
             gradient = arrays.cast(gradient, wide)

@@ -1,10 +1,12 @@
 """One step of training: as it reads, and as it runs fast."""
 
+from copy import copy
+
 import numpy as np
 
 from bncourse import functional as F
 from bncourse import kernels, nn
-from bncourse.training.stages import CrossEntropyStage, Whole, kind
+from bncourse.training.stages import CrossEntropyStage, Whole, kind, own
 
 CROSS_ENTROPY = (F.softmax_cross_entropy_forward, F.softmax_cross_entropy_backward)
 """The loss of :func:`fit` unless another is given: its value and cache, and its gradient."""
@@ -43,7 +45,8 @@ class Step:
     ----------
     net : bncourse.nn.Module
         Changed in place by each step. The arrays in its ``grads`` are written over by the next
-        one: copy what you want to keep. The running statistics are not.
+        one: copy what you want to keep. Running statistics are not, nor is what layers and
+        losses of your own are given.
     optimizer : bncourse.optim.Optimizer
         An optimizer of ``net``.
     loss : tuple of two functions, optional
@@ -56,10 +59,13 @@ class Step:
 
     def __init__(self, net, optimizer, loss=CROSS_ENTROPY):
         self.net, self.optimizer, self.loss = net, optimizer, loss
-        self._chains = ()
-        self._layers = self._stages = None
+        self._parts = self._layers = self._stages = None
+        self._chains, self._others, self._held = [], [], []
         self._first = 0
         self._ending, self._compiled = None, False
+
+    def __getstate__(self):  # a copy makes memory of its own: views would come apart in it
+        return vars(self) | vars(Step(self.net, self.optimizer, self.loss))
 
     def __call__(self, x, labels):
         """One step on the examples ``x`` and their ``labels``; returns the loss before it.
@@ -79,17 +85,30 @@ class Step:
 
     def _look(self):
         """Layers and stages, anew if the net consists of others than at the last step."""
-        if self._layers is not None and all(c.layers is layers for c, layers in self._chains):
+        if self._parts is not None and self._parts == self._consists():
             return
-        chains, layers = [], []
+        self._parts, chains, layers = None, [], []
         _unfold(self.net, chains, layers)
         inside = [id(module) for layer in layers for _, module in layer.modules()]
         if len(set(inside)) < len(inside):  # a layer in two places adds up gradients
             layers = [self.net]
-        learning = [any(m.parameter_names for _, m in layer.modules()) for layer in layers]
+        others = [m for m in layers if not own(m) or type(m).children is not nn.Module.children]
+        simple = [m for m in layers if m not in others]
+        learning = [layer in others or bool(layer.parameter_names) for layer in layers]
         self._first = learning.index(True) if any(learning) else len(layers)
-        self._chains, self._layers, self._stages = chains, layers, [None] * len(layers)
-        self._ending = None
+        self._chains, self._layers, self._others = chains, layers, others
+        self._held = [vars(module) for module in (*chains, *simple)]
+        self._stages, self._ending = [None] * len(layers), None
+        self._parts = self._consists()
+
+    def _consists(self):
+        """What the net is made of: layers, those inside of others, and how much each one holds.
+
+        One into which somebody has put another method holds more.
+        """
+        chained = [tuple(chain.layers) for chain in self._chains]
+        inside = [module for layer in self._others for _, module in layer.modules()]
+        return chained, inside, [*map(len, self._held), *map(len, map(vars, inside))]
 
     def _forward(self, x):
         stages = self._stages
@@ -105,27 +124,33 @@ class Step:
 
     def _judge(self, output, labels):
         """The loss, and its gradient with respect to the ``output``."""
-        if self.loss is CROSS_ENTROPY:
-            ending = self._ending
-            if self._compiled and (ending is None or ending.gradient.shape != output.shape):
-                self._ending = ending = CrossEntropyStage(output)
-            value = ending.loss(output, labels) if self._compiled else None
-            if value is not None:
-                return value, ending.gradient
+        if self._compiled:
+            if self.loss == CROSS_ENTROPY:
+                if self._ending is None or self._ending.is_another(output):
+                    fits = CrossEntropyStage.fits(output)
+                    self._ending = CrossEntropyStage(output) if fits else None
+                value = self._ending and self._ending.loss(output, labels)
+                if value is not None:
+                    return value, self._ending.gradient
+            output = copy(output)  # for somebody who may keep it
         forward, backward = self.loss
         value, loss_cache = forward(output, labels)
         return value, backward(loss_cache)
 
     def _backward(self, dy):
-        """Gradients of all parameters; none below the first layer that has some."""
+        """Gradients of all parameters; none below the first layer that may have some."""
+        for held in self._held:
+            held["grads"] = {}
+        for layer in self._others:
+            layer.zero_grad()
         for i in range(len(self._stages) - 1, self._first - 1, -1):
             dy = self._stages[i].backward(dy, i > self._first)
 
 
 def _unfold(layer, chains, layers):
-    if type(layer) is not nn.Sequential:
+    if type(layer) is not nn.Sequential or not own(layer):
         layers.append(layer)
         return
-    chains.append((layer, layer.layers))
+    chains.append(layer)
     for inner in layer.layers:
         _unfold(inner, chains, layers)

@@ -354,3 +354,29 @@ def test_a_rate_that_is_no_number_is_told(lr):
 def test_bad_options(kind, options, error, message):
     with pytest.raises(error, match=message):
         kind(nn.Tanh(), **options)
+
+
+class Signed(SGD):
+    def _change(self, name, gradient, rate):
+        return rate * np.sign(gradient)
+
+
+def test_a_subclass_has_its_own_step(rng):
+    layer = nn.Dense(80, 80, std=0)
+    layer.add_gradients(w=rng.standard_normal((80, 80)).astype("float32"))
+    Signed(layer, 0.5).step()
+    assert np.array_equal(layer.w, -0.5 * np.sign(layer.grads["w"]))
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}])
+def test_a_parameter_that_is_read_only_is_told_before_any_changes(options):
+    net = nn.Sequential(nn.Dense(80, 80), nn.Dense(80, 80))
+    net[1].w.setflags(write=False)
+    before = net.state_dict()
+    for layer in net.layers:
+        layer.add_gradients(w=np.ones_like(layer.w))
+    optimizer = SGD(net, 0.5, **options)
+    with pytest.raises(ValueError, match="1.w is read-only"):
+        optimizer.step()
+    assert all(np.array_equal(a, before[n]) for n, a in net.parameters().items())
+    assert optimizer.steps == 0 and set(optimizer.state_dict()) == {"steps", "lr"}

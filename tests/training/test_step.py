@@ -1,6 +1,7 @@
 """Compiled steps against plain ones: the same training, whatever the net is made of."""
 
 import copy
+import pickle
 import subprocess
 import sys
 
@@ -437,3 +438,283 @@ def test_the_loss_at_any_size(m, labels, rng):
     a = Step(fast, SGD(fast, 0.1))(x, targets)
     assert a == pytest.approx(train_step(plain, SGD(plain, 0.1), x, targets), rel=1e-5)
     assert_same(fast, plain, 2e-4)
+
+
+def after(change, rng, make=course_net, optimizer=lambda net: SGD(net, 0.1)):
+    """A net and its twin after three steps each, before the second of which there is a change."""
+    fast, plain = make(), make()
+    step, slow = Step(fast, optimizer(fast)), optimizer(plain)
+    for i in range(3):
+        if i == 1:
+            change(fast)
+            change(plain)
+        x, labels = data(rng)
+        step(x, labels)
+        train_step(plain, slow, x, labels)
+    return fast, plain
+
+
+def change_net_method(net):
+    net.forward = lambda x: nn.Sequential.forward(net, 1 - x)
+
+
+def change_first_backward(net):
+    net[0].backward = net[0].accumulate = lambda dy, cache: net[1].add_gradients(b=dy[0, :K])
+
+
+CHANGES_OF_METHODS = [
+    (change_method, course_net),
+    (change_net_method, course_net),
+    (change_first_backward, lambda: nn.Sequential(nn.Tanh(), dense(D, K, 1))),
+]
+
+
+@pytest.mark.parametrize("change, make", CHANGES_OF_METHODS)
+def test_a_method_may_be_put_into_a_layer_or_net(change, make, rng):
+    assert_same(*after(change, rng, make), 3e-4)
+
+
+def test_layers_may_be_a_list_that_changes(rng):
+    def make():
+        net = course_net()
+        net.layers = list(net.layers)
+        return net
+
+    def change(net):
+        net.layers[2] = nn.ReLU()
+
+    assert_same(*after(change, rng, make), 3e-4)
+
+
+def test_a_layer_that_comes_to_be_shared_inside_of_another(rng):
+    def make():
+        branch = nn.Residual(dense(H, H, 8))
+        return nn.Sequential(dense(D, H, 1), dense(H, H, 2), branch, nn.ReLU(), dense(H, K, 3))
+
+    def change(net):
+        net[2].branch = net[1]
+
+    assert_same(*after(change, rng, make), 3e-4)
+
+
+class Lazy(nn.Module):
+    """A layer that makes what it learns when it sees the first input."""
+
+    inner = None
+
+    def children(self):
+        return {} if self.inner is None else {"inner": self.inner}
+
+    def forward(self, x):
+        if self.inner is None:
+            self.inner = dense(x.shape[1], H, 4)
+        return self.inner.forward(x)
+
+    def backward(self, dy, cache):
+        return self.inner.backward(dy, cache)
+
+
+def test_a_first_layer_that_learns_only_later(rng):
+    make = lambda: nn.Sequential(Lazy(), nn.ReLU(), dense(H, K, 3))  # noqa: E731
+    assert_same(*after(lambda net: None, rng, make), 3e-4)
+
+
+class Tied(nn.Module):
+    """Multiplies by the transposed weights of another layer, and adds to its gradient."""
+
+    def __init__(self, other):
+        super().__init__()
+        self.other = other
+
+    def forward(self, x):
+        return F.dense_forward(x, self.other.w.T)
+
+    def backward(self, dy, cache):
+        dx, dw, _ = F.dense_backward(dy, cache)
+        self.other.add_gradients(w=dw.T)
+        return dx
+
+
+def test_gradients_that_another_layer_adds_are_kept(rng):
+    def make():
+        first = dense(D, H, 1)
+        return nn.Sequential(first, nn.Tanh(), Tied(first), nn.ReLU(), dense(D, K, 2))
+
+    assert_same(*after(lambda net: None, rng, make), 3e-4)
+
+
+class Keeper(nn.Module):
+    """Does nothing, but keeps what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = []
+
+    def keep(self, a):
+        self.kept.append((a, a.copy()))
+        return a.copy()
+
+    def forward(self, x):
+        return self.keep(x), None
+
+    def backward(self, dy, cache):
+        return self.keep(dy)
+
+
+def test_what_layers_and_losses_of_your_own_keep_is_not_written_over(rng):
+    inner, outer, of_loss = Keeper(), Keeper(), Keeper()
+    net = nn.Sequential(
+        outer, dense(D, H, 1), nn.ReLU(), nn.Residual(inner), dense(H, K, 2), nn.Tanh()
+    )  # fmt: skip
+    first = Keeper()
+    net.layers = (first, *net.layers)
+    loss = lambda y, t: (np.mean(of_loss.keep(y)), y), lambda y: y / y.size  # noqa: E731
+    step = Step(net, SGD(net, 0.1), loss)
+    for _ in range(3):
+        step(*data(rng))
+    for keeper, n in ((first, 6), (outer, 6), (inner, 6), (of_loss, 3)):
+        assert len(keeper.kept) == n
+        assert all(np.array_equal(a, b) for a, b in keeper.kept)
+
+
+def test_a_loss_may_write_into_the_output(rng):
+    def forward(y, t):
+        before = y.copy()
+        y -= 1
+        return np.mean(y), before
+
+    loss = forward, lambda y: y / y.size
+    make = lambda: nn.Sequential(dense(D, H, 1), nn.ReLU())  # noqa: E731
+    fast, plain, _, _ = trained(make, rng, loss=loss)
+    assert_same(fast, plain, 3e-4)
+
+
+COPIES = [copy.copy, copy.deepcopy, lambda step: pickle.loads(pickle.dumps(step))]
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_of_a_step_trains_its_own_net(copied, rng):
+    net = course_net()
+    step = Step(net, SGD(net, 0.1))
+    step(*data(rng))
+    other = copied(step)
+    plain = copy.deepcopy(other.net)
+    optimizer = SGD(plain, 0.1)
+    for _ in range(2):
+        x, labels = data(rng)
+        other(x, labels)
+        train_step(plain, optimizer, x, labels)
+    assert_same(other.net, plain, 3e-4)
+    assert (other.net is net) == (copied is copy.copy)
+
+
+def a_short_bias(net):
+    net[3].b = np.ones(3, "float32")
+
+
+def a_short_gamma(net):
+    net[1].gamma = np.ones(3, "float32")
+
+
+def short_statistics(net):
+    net[1].running_var = np.ones(3, "float32")
+
+
+def an_infinite_eps(net):
+    net[4].eps = np.inf
+
+
+@pytest.mark.parametrize(
+    "spoil, kind, message",
+    [
+        (a_short_bias, ValueError, "b has shape"),
+        (a_short_gamma, ValueError, "gamma has shape"),
+        (short_statistics, ValueError, "shape"),
+        (an_infinite_eps, ValueError, "eps must be finite"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_layer_that_is_not_right_is_told(spoil, kind, message, first, rng):
+    x, labels = data(rng)
+    net = course_net()
+    step = Step(net, SGD(net, 0.1))
+    if not first:
+        step(x, labels)
+    spoil(net)
+    before = net.state_dict()
+    with pytest.raises(kind, match=message):
+        step(x, labels)
+    for name, value in net.parameters().items():
+        assert np.array_equal(value, before[name]), name
+
+
+def test_statistics_of_the_last_batch_alone_forget_an_infinity(rng):
+    def make():
+        norm = nn.BatchNorm(H, momentum=1.0)
+        norm.running_var[:] = np.inf
+        return nn.Sequential(dense(D, H, 1), norm, dense(H, K, 2))
+
+    fast, plain = after(lambda net: None, rng, make)
+    assert np.isfinite(fast[1].running_var).all()
+    assert_same(fast, plain, 3e-4)
+
+
+def test_statistics_of_another_dtype(rng):
+    def make():
+        norm = nn.BatchNorm(H, affine=False, dtype="float16")
+        return nn.Sequential(dense(D, H, 1), norm, dense(H, K, 2))
+
+    assert_same(*after(lambda net: None, rng, make), 1e-3)
+
+
+class Given(nn.Module):
+    """Passes on what a function makes of its input."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def forward(self, x):
+        return self.made(x), x.dtype
+
+    def backward(self, dy, cache):
+        return dy.astype(cache)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble", ">f4", ">f8"])
+def test_logits_of_a_dtype_that_no_loop_takes(dtype, rng):
+    make = lambda: nn.Sequential(dense(D, H, 1), nn.ReLU(), dense(H, K, 2), Given(to))  # noqa: E731
+    to = lambda x: x.astype(dtype)  # noqa: E731
+    assert_same(*after(lambda net: None, rng, make), 3e-3)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_layer_that_gives_no_array_is_told_as_in_plain_steps(last, rng):
+    layers = [dense(D, H, 1), nn.ReLU(), Given(np.ndarray.tolist)]
+    net = nn.Sequential(*layers, *([] if last else [dense(H, K, 2)]))
+    with pytest.raises(TypeError, match="must be an array, not list"):
+        Step(net, SGD(net, 0.1))(*data(rng))
+
+
+@numba
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_large_norm_has_the_same_bits_whatever_the_threads_and_before(dtype, monkeypatch, rng):
+    monkeypatch.setattr(kernels.threads, "WORTH_IT", 2**11)
+    x, labels = data(rng, dtype, n=300)
+
+    def run(before, threads):
+        net = course_net(dtype)
+        step = Step(net, SGD(net, 0.0))
+        with kernels.using(threads=before):
+            step(x, labels)
+        net.load_state_dict(course_net(dtype).state_dict())
+        step.optimizer.lr = 0.1
+        with kernels.using(threads=threads):
+            for _ in range(3):
+                step(x, labels)
+        return net.state_dict()
+
+    want = run(1, 1)
+    for got in (run(1, 2), run(2, 2)):
+        for name, value in want.items():
+            assert np.array_equal(value, got[name]), name
