@@ -6,6 +6,7 @@ functions in :mod:`bncourse.functional`, or differ by a rounding: sums are carri
 
 import numpy as np
 
+from bncourse.kernels import loops_table
 from bncourse.kernels.jit import jit
 
 
@@ -112,6 +113,23 @@ def running(old_mean, old_var, statistics, divisor, weight, mean, var):
     for c in range(len(mean)):
         mean[c] = (1 - weight) * old_mean[c] + weight * statistics[0, c]
         var[c] = (1 - weight) * old_var[c] + weight * (statistics[2, c] / divisor)
+
+
+@jit()
+def norm_gradient(dy, x, statistics, gamma, least, most, dx, sums, dgamma, dbeta):
+    """:func:`bncourse.kernels.loops_table.backward`, and its sums in the dtype of parameters.
+
+    Returns whether that could be: not where an ``inv_std`` lies outside of ``least`` to ``most``,
+    or a product overflows.
+    """
+    mean, rest, inv_std = statistics[0], statistics[1], statistics[3]
+    for c in range(len(inv_std)):
+        if inv_std[c] < least or inv_std[c] > most:
+            return False
+    fine = loops_table.backward(dy, x, mean, rest, inv_std, gamma, dx, sums)
+    dbeta[:] = sums[0]
+    dgamma[:] = sums[1]
+    return fine
 
 
 @jit()

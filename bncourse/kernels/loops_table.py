@@ -17,6 +17,7 @@ import numpy as np
 
 from bncourse.kernels.jit import jit
 from bncourse.kernels.prefetch import prefetch
+from bncourse.kernels.rectifier import NONE, part, passed, summed
 
 GROUP = 16  # rows
 CHUNK = 2**16  # values, or more: of at least 8 groups
@@ -26,7 +27,7 @@ FAR = 2.0  # standard deviations: a center that far from the mean costs digits
 
 
 @jit()
-def forward(x, gamma, beta, eps, refine, y, statistics):
+def forward(x, gamma, beta, eps, refine, y, statistics, residual=None, least=NONE):
     """Fills ``y`` and ``statistics``, shape (4, C): mean, rest, m2, inv_std; on one thread.
 
     As :func:`bncourse.kernels.loops_maps.forward`. Returns whether all of them are finite.
@@ -40,7 +41,7 @@ def forward(x, gamma, beta, eps, refine, y, statistics):
         deviations(x, center, m2, 0, len(x), sums)
         improve(sums, len(x), center, mean, rest, m2)
     high, low, shift = coefficients(len(x), gamma, beta, eps, center, mean, rest, m2, inv_std)
-    affine(x, center, high, low, shift, y, 0, len(x))
+    affine(x, center, high, low, shift, y, 0, len(x), residual, least)
     return np.isfinite(m2.sum())
 
 
@@ -149,23 +150,24 @@ def coefficients(count, gamma, beta, eps, center, mean, rest, m2, inv_std):
 
 
 @jit()
-def affine(x, center, high, low, shift, y, first, last):
-    """``y = (x - center) * (high + low) + shift``.
+def affine(x, center, high, low, shift, y, first, last, residual=None, least=NONE):
+    """``y = (x - center) * (high + low) + shift + residual``, but no less than ``least``.
 
     The last rows, which the cache still holds, come first.
     """
-    height = chunk_rows(x)
+    height, least = chunk_rows(x), x.dtype.type(least)
     for chunk in range((last - 1) // height, first // height - 1, -1):
-        rows = x[chunk * height : (chunk + 1) * height]
-        out = y[chunk * height : (chunk + 1) * height]
+        start, stop = chunk * height, min((chunk + 1) * height, len(x))
+        rows, out, more = x[start:stop], y[start:stop], part(residual, slice(start, stop))
         for r in range(len(rows)):
             for c in range(rows.shape[1]):
                 d = rows[r, c] - center[c]
-                out[r, c] = d * high[c] + (d * low[c] + shift[c])
+                v = summed(d * high[c] + (d * low[c] + shift[c]), more, (r, c))
+                out[r, c] = least if v < least else v
 
 
 @jit()
-def backward(dy, x, mean, rest, inv_std, gamma, dx, both):
+def backward(dy, x, mean, rest, inv_std, gamma, dx, both, edges=None):
     """Fills ``dx`` and, of shape (2, C), ``both`` sums; on one thread.
 
     As :func:`bncourse.kernels.loops_maps.backward`. Returns whether both are finite.
@@ -173,34 +175,17 @@ def backward(dy, x, mean, rest, inv_std, gamma, dx, both):
     sum_dy, sum_dy_x_hat = both[0], both[1]
     sums, center = no_sums(x), np.empty_like(x[0])
     center[:] = mean
-    gradient_sums(dy, x, center, 0, len(x), sums)
+    gradient_sums(dy, x, center, 0, len(x), sums, edges)
     add(sums, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat)
     scale, high, low, shift = slopes(
         len(x), gamma, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat
     )
-    gradient(dy, x, center, scale, high, low, shift, dx, 0, len(x))
+    gradient(dy, x, center, scale, high, low, shift, dx, 0, len(x), edges)
     return np.isfinite(both.sum())
 
 
 @jit()
-def norm_gradient(dy, x, statistics, gamma, least, most, dx, sums, dgamma, dbeta):
-    """:func:`backward` by what :func:`forward` gave, and its sums in the dtype of parameters.
-
-    Returns whether that could be: not where an ``inv_std`` lies outside of ``least`` to ``most``,
-    or a product overflows. In this file, as Numba would keep old code of another that changes.
-    """
-    mean, rest, inv_std = statistics[0], statistics[1], statistics[3]
-    for c in range(len(inv_std)):
-        if inv_std[c] < least or inv_std[c] > most:
-            return False
-    fine = backward(dy, x, mean, rest, inv_std, gamma, dx, sums)
-    dbeta[:] = sums[0]
-    dgamma[:] = sums[1]
-    return fine
-
-
-@jit()
-def gradient_sums(dy, x, center, first, last, sums):
+def gradient_sums(dy, x, center, first, last, sums, edges=None):
     """Sums of ``dy`` and of ``dy * (x - center)``, chunk by chunk, of some rows."""
     s, q = np.empty_like(center), np.empty_like(center)
     height = chunk_rows(x)
@@ -215,15 +200,17 @@ def gradient_sums(dy, x, center, first, last, sums):
             ahead(x, start + r, start + r + 4)
             ahead(dy, start + r, start + r + 4)
             for c in range(rows.shape[1]):
-                d0, d1 = rows[r, c] - center[c], rows[r + 1, c] - center[c]
-                d2, d3 = rows[r + 2, c] - center[c], rows[r + 3, c] - center[c]
-                g0, g1, g2, g3 = ups[r, c], ups[r + 1, c], ups[r + 2, c], ups[r + 3, c]
+                x0, x1, x2, x3 = rows[r, c], rows[r + 1, c], rows[r + 2, c], rows[r + 3, c]
+                d0, d1, d2, d3 = x0 - center[c], x1 - center[c], x2 - center[c], x3 - center[c]
+                g0, g1 = passed(ups[r, c], x0, edges, c), passed(ups[r + 1, c], x1, edges, c)
+                g2, g3 = passed(ups[r + 2, c], x2, edges, c), passed(ups[r + 3, c], x3, edges, c)
                 s[c] += (g0 + g1) + (g2 + g3)
                 q[c] += (g0 * d0 + g1 * d1) + (g2 * d2 + g3 * d3)
         for r in range(fours, len(rows)):
             for c in range(rows.shape[1]):
-                s[c] += ups[r, c]
-                q[c] += ups[r, c] * (rows[r, c] - center[c])
+                g = passed(ups[r, c], rows[r, c], edges, c)
+                s[c] += g
+                q[c] += g * (rows[r, c] - center[c])
         for c in range(rows.shape[1]):
             chunk[0, c] += s[c]
             chunk[1, c] += q[c]
@@ -254,7 +241,7 @@ def slopes(count, gamma, center, mean, rest, inv_std, sum_dy, sum_dy_x_hat):
 
 
 @jit()
-def gradient(dy, x, center, scale, high, low, shift, dx, first, last):
+def gradient(dy, x, center, scale, high, low, shift, dx, first, last, edges=None):
     """``dx = (dy - shift - (x - center) * (high + low)) * scale``; the last rows first.
 
     Scaled last, so that a ``dx`` that all but cancels keeps its digits.
@@ -268,4 +255,5 @@ def gradient(dy, x, center, scale, high, low, shift, dx, first, last):
             ahead(dy, start + r, start + r + 1)
             for c in range(rows.shape[1]):
                 d = rows[r, c] - center[c]
-                out[r, c] = ((ups[r, c] - d * high[c]) - (d * low[c] + shift[c])) * scale[c]
+                g = passed(ups[r, c], rows[r, c], edges, c)
+                out[r, c] = ((g - d * high[c]) - (d * low[c] + shift[c])) * scale[c]

@@ -160,7 +160,7 @@ class NormStage(Stage):
             self.dgamma, self.dbeta,
         )  # fmt: skip
         self.normalize, self.running = _table().forward, _loops().running
-        self.gradient = _table().norm_gradient
+        self.gradient = _loops().norm_gradient
 
     @staticmethod
     def fits(layer, x):
