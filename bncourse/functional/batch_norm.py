@@ -63,8 +63,8 @@ def batch_norm_forward(x, gamma=None, beta=None, eps=1e-5, axis=1, mask=None):
     does not where float64 carries it), the variance in ``cache.moments`` is infinite, but the
     standard deviation is not: ``y`` and the gradients are right for values up to 1e300, though
     NumPy warns. (On a GPU that takes ``kernels.using("never")``: the kernels there lose a channel
-    whose float64 squares overflow.) Source: Ioffe and Szegedy (2015), Algorithm 1. Derived in the chapter *The
-    transform* (:doc:`/book/transform/forward`).
+    whose float64 squares overflow.) Source: Ioffe and Szegedy (2015), Algorithm 1. Derived in
+    the chapter *The transform* (:doc:`/book/transform/forward`).
     """
     arrays.namespace(x=x, gamma=gamma, beta=beta, mask=mask)
     arrays.check_real("x", x)

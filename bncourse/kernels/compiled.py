@@ -62,7 +62,7 @@ def backward(dy, x, mean, rest, inv_std, gamma, shape, beta=None, relu=False):
     Behind a ReLU, for which ``beta`` is wanted, ``dy`` counts where its output was positive.
     ``None`` where products overflow, or might underflow.
     """
-    if not limits.usual(inv_std, x.dtype):
+    if not _table().within(inv_std, *limits.USUAL[x.dtype.char]):
         return None
     dx, sums = aligned.empty(x.shape, x.dtype), np.empty((2, shape[1]))
     dy, x, out = _alike(dy, shape), _seen(x, shape), _seen(dx, shape)
