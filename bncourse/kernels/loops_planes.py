@@ -157,16 +157,16 @@ class _Tile:
 def correlate(x, w, offsets, images, frame, y, first, last):
     """Convolution of the examples ``first`` to ``last``, ``images`` of them at a time.
 
-    ``x`` is (N, C, D, H, W); of its frame ``frame[0]`` lies in front of it, and ``frame[1]`` is
-    the size of both. ``w`` is (groups, tiles, weights, ROWS), ``offsets`` holds that of each
-    weight, where a channel is ``images`` planes, and ``y`` is (N, O, ...).
+    ``x`` is (N, C, D, H, W); ``frame[0]`` of zeros lie in front of it, and planes and lines are
+    repeated every ``frame[1]``. ``w`` is (groups, tiles, weights, ROWS), ``offsets`` holds that
+    of each weight, where a channel is ``images`` planes, and ``y`` is (N, O, ...).
     """
     groups, tiles, weights, _ = w.shape
     channels, out = x.shape[1] // groups, y.shape[1] // groups
     step = images * frame[1][0] * frame[1][1] * frame[1][2]
     wide = WIDE * (BYTES // x.itemsize)
     count = _reach(y, images, frame, wide)
-    room = _zeros(channels * step + count, x)  # the frame stays 0
+    room = _zeros(offsets.max() + step + count, x)  # the frame stays 0
     sums = _zeros(ROWS * count, x)
     calls = groups * tiles * (count // wide) * -(-weights // CHAIN)
     flat_x, flat_y = x.reshape(-1), y.reshape(-1)
@@ -201,7 +201,7 @@ def weigh(x, dy, offsets, images, frame, dw, first, last):
     channels, out = x.shape[1] // groups, dy.shape[1] // groups
     step = images * frame[1][0] * frame[1][1] * frame[1][2]
     count = _reach(dy, images, frame, BYTES // x.itemsize)
-    room, gradients = _zeros(channels * step + count, x), _zeros(ROWS * count, x)
+    room, gradients = _zeros(offsets.max() + step + count, x), _zeros(ROWS * count, x)
     calls = (last - first) * -(-count // ALONG) * (weights // WIDE)
     flat_x, flat_dy = x.reshape(-1), dy.reshape(-1)
     part = images * dy[0].size // (groups * tiles)

@@ -77,16 +77,19 @@ def weigh(x, dy, kernel, padding, groups):
 
 
 def _geometry(x, kernel, padding, groups):
-    """The frame around ``x``, how many images to do at once, and the offset of each weight."""
-    rank = x.ndim - 2
-    lead = (0,) * (3 - rank), (1,) * (3 - rank)
-    before = (*lead[0], *padding)
-    size = (*lead[1], *(m + 2 * p for m, p in zip(x.shape[2:], padding, strict=True)))
+    """Where an image begins in its frame, and the sizes of that; how many images to do at once;
+    and the offset of each weight.
+
+    Behind each line, and each plane, the frame is that of the next one too.
+    """
+    more = 3 - (x.ndim - 2)
+    sizes = zip(x.shape[2:], padding, _windows(x, kernel, padding), strict=True)
+    size = (*(1,) * more, *(max(m + p, n) for m, p, n in sizes))
     images = max(1, min(x.shape[0], _PLANE // prod(size)))
     steps = np.array([images * prod(size), *(prod(size[i + 1 :]) for i in range(3))])
-    shape = x.shape[1] // groups, *lead[1], *kernel
+    shape = x.shape[1] // groups, *(1,) * more, *kernel
     offsets = np.indices(shape).reshape(4, -1).T @ steps
-    return (before, size), images, offsets
+    return ((*(0,) * more, *padding), size), images, offsets
 
 
 def _windows(x, kernel, padding):
