@@ -37,7 +37,7 @@ def forward(
     for start in range(first, last, width):
         stop = min(start + width, last)
         for c in range(start, stop):
-            mean[c], m2[c] = x[0, c, :BLOCK].mean(), 0
+            mean[c], m2[c] = begin(x[0, c]), 0
         center = improve(x, mean, rest, m2, start, stop)
         for c in range(start, stop):
             slip = mean[c] - center[c - start]
@@ -47,6 +47,15 @@ def forward(
             scale[c] = gamma[c] * inv_std[c]
             shift[c] = beta[c] - rest[c] * scale[c]
         affine(x, mean, scale, shift, y, start, stop, residual, least)
+
+
+@jit()
+def begin(row):
+    """The mean of some values."""
+    s, count = 0.0, min(len(row), BLOCK)
+    for i in range(count):
+        s += row[i]
+    return s / count
 
 
 @jit()
@@ -93,7 +102,7 @@ def deviations(x, center, var, first, sums):
 def deviations_of_short(x, center, var, first, sums):
     """As :func:`deviations`, position by position of some maps, which make a row."""
     count, length, rows = x.shape[0], x.shape[2], x.reshape(x.shape[0], -1)
-    centers = np.repeat(center, length)
+    centers = each(center, length)
     a, b = first * length, (first + len(center)) * length
     s, q = np.zeros_like(centers), np.zeros_like(centers)
     for start in range(0, count, GROUP):
@@ -108,6 +117,15 @@ def deviations_of_short(x, center, var, first, sums):
         add(q, sums[1], length)
         for c in range(len(center)):
             sums[1, c] -= (stop - start) * length * var[c]
+
+
+@jit()
+def each(values, length):
+    """Those of the channels, for each position of their maps."""
+    found = np.empty(len(values) * length, values.dtype)
+    for i in range(len(found)):
+        found[i] = values[i // length]
+    return found
 
 
 @jit(reassociate=True)
@@ -201,7 +219,7 @@ def products_of_short(dy, x, center, first, sums, edges):
     """As :func:`products`, position by position of some maps, which make a row."""
     count, length = x.shape[0], x.shape[2]
     rows, ups = x.reshape(count, -1), dy.reshape(count, -1)
-    centers, edges = np.repeat(center, length), repeated(edges, first, first + len(center), length)
+    centers, edges = each(center, length), repeated(edges, first, first + len(center), length)
     a, b = first * length, (first + len(center)) * length
     s, q = np.zeros_like(centers), np.zeros_like(centers)
     for start in range(0, count, GROUP):

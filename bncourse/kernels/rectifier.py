@@ -47,7 +47,7 @@ def repeated(edges, first, last, length):
         return None
     found = np.empty((2, (last - first) * length), edges.dtype)
     for i in range(found.shape[1]):
-        found[:, i] = edges[:, first + i // length]
+        found[0, i], found[1, i] = edges[0, first + i // length], edges[1, first + i // length]
     return found
 
 
