@@ -71,6 +71,7 @@ def race(shape, axis, threads, rounds):
             given = contender.forward()
         functions[name, "forward"] = contender.forward
         functions[name, "backward"] = lambda c=contender, given=given: c.backward(given)
+        functions[name, "with ReLU"] = contender.rectified
     functions["copy", "both"] = copy(a.x, threads)
 
     def around(name):
@@ -199,10 +200,12 @@ def all_processes(options):
 
 
 def table(rows):
-    """Lines of Markdown: ratios to PyTorch's kernel of forward plus backward, and of each."""
-    names = "shape", "threads, memory", *OURS, "forward, backward", "autograd", "JAX", "textbook"
+    """Lines of Markdown: ratios to PyTorch's kernel of forward plus backward, and of each; and with
+    a ReLU, for which it has two more kernels."""
+    names = "shape", "threads, memory", *OURS, "forward, backward", "with ReLU"
+    names = *names, "autograd", "JAX", "textbook"
     yield f"| {' | '.join(names)} |"
-    yield "| --- " * 8 + "|"
+    yield "| --- " * len(names) + "|"
     for row in rows:
         times = row["times"]
 
@@ -218,6 +221,7 @@ def table(rows):
             f"{row['threads']}, {row['memory']}",
             *(ratio(name) for name in OURS),
             f"{ratio('Numba', 'forward')}, {ratio('Numba', 'backward')}",
+            ratio("Numba", "with ReLU"),
             *(ratio(name).split(" ")[0] for name in ("PyTorch autograd", "JAX jit", "textbook")),
         ]
         yield f"| {' | '.join(cells)} |"

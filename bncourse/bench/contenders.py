@@ -43,6 +43,8 @@ class Contender(NamedTuple):
         ``y, dx`` as NumPy arrays, from what ``forward`` and ``backward`` gave.
     around : callable
         Gives the context in which all of these are called.
+    rectified : callable or None
+        A training step with a ReLU behind the batch norm; gives what ``result`` takes.
     """
 
     forward: object
@@ -50,6 +52,7 @@ class Contender(NamedTuple):
     both: object
     result: object = None
     around: object = nullcontext
+    rectified: object = None
 
 
 def arrays(shape, axis=1, mean=0.5, std=1.5):
@@ -74,8 +77,8 @@ def contenders(a, threads):
     return found
 
 
-def _chained(forward, backward, result, around=nullcontext):
-    return Contender(forward, backward, lambda: backward(forward()), result, around)
+def _chained(forward, backward, result, around=nullcontext, rectified=None):
+    return Contender(forward, backward, lambda: backward(forward()), result, around, rectified)
 
 
 def _ours(a, name, threads):
@@ -85,11 +88,16 @@ def _ours(a, name, threads):
     def backward(given):
         return F.batch_norm_backward(a.dy, given[1])
 
+    def rectified():
+        given = F.batch_norm_relu_forward(a.x, a.gamma, a.beta, axis=a.axis)
+        return given, F.batch_norm_relu_backward(a.dy, given[1])
+
     return _chained(
         forward,
         backward,
         lambda given, gradients: (given[0], gradients[0]),
         lambda: kernels.using(name, threads),
+        rectified,
     )
 
 
@@ -153,15 +161,21 @@ def _torch_kernel(a, threads):
     def forward():
         return kernels.native_batch_norm(x, gamma, beta, running_mean, running_var, True, 0.1, 1e-5)
 
-    def backward(given):
+    def backward(given, dy=dy):
         return kernels.native_batch_norm_backward(
             dy, x, gamma, running_mean, running_var, *given[1:], True, 1e-5, [True] * 3
         )
 
+    def rectified():
+        y, *statistics = forward()
+        y = kernels.relu(y)
+        passed = kernels.threshold_backward(dy, y, 0.0)
+        return (y,), backward((y, *statistics), passed)
+
     def result(given, gradients):
         return _out_of_torch(a, given[0], gradients[0])
 
-    return _chained(forward, backward, result, lambda: _torch_threads(threads))
+    return _chained(forward, backward, result, lambda: _torch_threads(threads), rectified)
 
 
 def _torch_autograd(a, threads):
