@@ -79,8 +79,9 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            If a gradient does not lie beside its parameter, in its shape, a parameter is
-            read-only, or the schedule gives no rate; then nothing has changed.
+            If a gradient does not lie beside its parameter, in its shape, what is remembered is
+            not of that shape, a parameter is read-only, or the schedule gives no rate; then
+            nothing has changed.
         """
         rate = self.rate
         self._move(self._checked(), rate)
@@ -88,9 +89,15 @@ class Optimizer:
 
     def _move(self, found, rate):
         """Change parameters; ``found`` has the name of each, itself, and its gradient."""
-        for name, parameter, _ in found:
+        for name, parameter, _ in found:  # all of them before the first is changed
             if isinstance(parameter, np.ndarray) and not parameter.flags.writeable:
                 raise ValueError(f"{name} is read-only: give the layer a copy of it")
+            for memory, held in self._memory.items():
+                if name in held and held[name].shape != parameter.shape:
+                    raise ValueError(
+                        f"{name} has shape {tuple(parameter.shape)}, but its {memory} "
+                        f"{tuple(held[name].shape)}: make a new optimizer for a net that changed"
+                    )
         for name, parameter, gradient in found:
             wide = arrays.at_least_float32(parameter.dtype, arrays.namespace(parameter=parameter))
             gradient = arrays.cast(gradient, wide)

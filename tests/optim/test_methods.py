@@ -380,3 +380,22 @@ def test_a_parameter_that_is_read_only_is_told_before_any_changes(options):
         optimizer.step()
     assert all(np.array_equal(a, before[n]) for n, a in net.parameters().items())
     assert optimizer.steps == 0 and set(optimizer.state_dict()) == {"steps", "lr"}
+
+
+@pytest.mark.parametrize("kind", [lambda net: SGD(net, 0.1, momentum=0.9), Adam])
+def test_a_memory_of_another_shape_is_told_before_any_parameter_changes(kind):
+    net = nn.Sequential(nn.Dense(3, 4), nn.Dense(4, 5))
+    optimizer = kind(net)
+
+    def give_ones():
+        for layer in net.layers:
+            layer.add_gradients(w=np.ones_like(layer.w))
+
+    give_ones()
+    optimizer.step()
+    net.layers = (nn.Dense(3, 4), nn.Dense(4, 3), nn.Dense(3, 5))
+    give_ones()
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=r"1.w has shape \(4, 3\), but its .* \(4, 5\)"):
+        optimizer.step()
+    assert all(np.array_equal(a, before[n]) for n, a in net.parameters().items())
