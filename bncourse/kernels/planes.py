@@ -80,11 +80,11 @@ def _geometry(x, kernel, padding, groups):
     """Where an image begins in its frame, and the sizes of that; how many images to do at once;
     and the offset of each weight.
 
-    Behind each line, and each plane, the frame is that of the next one too.
+    The frame in front of a line, or a plane, is also the one behind that before it. Should more
+    windows begin in a line than it is long, those that coincide with others see zeros only.
     """
     more = 3 - (x.ndim - 2)
-    sizes = zip(x.shape[2:], padding, _windows(x, kernel, padding), strict=True)
-    size = (*(1,) * more, *(max(m + p, n) for m, p, n in sizes))
+    size = (*(1,) * more, *(m + p for m, p in zip(x.shape[2:], padding, strict=True)))
     images = max(1, min(x.shape[0], _PLANE // prod(size)))
     steps = np.array([images * prod(size), *(prod(size[i + 1 :]) for i in range(3))])
     shape = x.shape[1] // groups, *(1,) * more, *kernel
