@@ -162,6 +162,18 @@ def test_nan_in_one_channel_does_not_hide_what_overflows_in_another(rng, name):
     np.testing.assert_allclose(got[:, 1], want[:, 1], rtol=1e-9, atol=1e-172)
 
 
+@pytest.mark.parametrize("shape", [(4096, 64), (64, 64, 49), (64, 8, 784)])
+def test_squares_on_a_grid_are_not_rounded_down(rng, shape):
+    """Far from 0 they are, all of them, as soon as the sum's own grid is coarser than theirs."""
+    if not compiled.available():
+        pytest.skip("Numba is not installed: the extra 'fast'")
+    x = (rng.standard_normal(shape) + 1e4).astype("float32")
+    with kernels.using("numba"):
+        _, cache = F.batch_norm_forward(x)
+    exact = x.astype(float).var(axis=(0, *range(2, x.ndim)))
+    np.testing.assert_allclose(cache.moments.var, exact, rtol=3e-8)
+
+
 @pytest.mark.parametrize("shape", [(65537, 2), (8, 2, 8209)])
 def test_a_mean_a_hundred_million_deviations_away(rng, name, shape):
     x = np.full(shape, 1e8, "float32")
