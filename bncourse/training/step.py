@@ -89,16 +89,13 @@ class Step:
             return
         self._parts, chains, layers = None, [], []
         _unfold(self.net, chains, layers)
-        inside = [id(module) for layer in layers for _, module in layer.modules()]
-        if len(set(inside)) < len(inside):  # a layer in two places adds up gradients
-            layers = [self.net]
         others = [m for m in layers if not own(m) or type(m).children is not nn.Module.children]
         simple = [m for m in layers if m not in others]
         learning = [layer in others or bool(layer.parameter_names) for layer in layers]
         self._first = learning.index(True) if any(learning) else len(layers)
         self._chains, self._layers, self._others = chains, layers, others
         self._held = [vars(module) for module in (*chains, *simple)]
-        self._stages, self._ending = [None] * len(layers), None
+        self._stages = [None] * len(layers)
         self._parts = self._consists()
 
     def _consists(self):

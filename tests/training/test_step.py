@@ -149,7 +149,7 @@ def test_the_same_training_as_by_plain_steps(name, rng):
         ("nested", "Dense Norm Tanh Dense"),
         ("residual", "Dense . ReLU Dense"),
         ("subclass", ". ReLU Dense"),
-        ("shared", "."),
+        ("shared", "Dense Dense ReLU Dense Dense"),
         ("patched", "Dense Norm Sigmoid . Norm Tanh Dense"),
         ("frozen", "Dense . Dense"),
     ],
@@ -454,6 +454,29 @@ def after(change, rng, make=course_net, optimizer=lambda net: SGD(net, 0.1)):
     return fast, plain
 
 
+SETTINGS = {
+    "training": False, "frozen": True, "virtual_batch_size": 20, "momentum": 0.7, "eps": 0.3,
+    "variance": "unbiased", "track_running_stats": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_each_setting_of_a_norm_may_change(name, rng):
+    assert_same(*after(lambda net: setattr(net[4], name, SETTINGS[name]), rng), 3e-4)
+
+
+@pytest.mark.parametrize("name", ["w", "b"])
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_one_parameter_of_a_dense_layer_may_change_its_dtype(name, dtype, rng):
+    change = lambda net: setattr(net[3], name, getattr(net[3], name).astype(dtype))  # noqa: E731
+    assert_same(*after(change, rng), 3e-3)
+
+
+@pytest.mark.parametrize("name", ["gamma", "beta", "running_mean", "running_var"])
+def test_each_array_of_a_norm_may_change(name, rng):
+    assert_same(*after(lambda net: setattr(net[4], name, getattr(net[4], name) + 1), rng), 3e-4)
+
+
 def change_net_method(net):
     net.forward = lambda x: nn.Sequential.forward(net, 1 - x)
 
@@ -577,6 +600,42 @@ def test_what_layers_and_losses_of_your_own_keep_is_not_written_over(rng):
         assert all(np.array_equal(a, b) for a, b in keeper.kept)
 
 
+@pytest.mark.parametrize("patched", [True, False])
+def test_a_layer_that_keeps_may_come_later(patched, rng):
+    keeper = Keeper()
+    net = nn.Sequential(dense(D, H, 1), nn.ReLU(), nn.Residual(nn.Identity()), dense(H, K, 2))
+    step = Step(net, SGD(net, 0.1))
+    step(*data(rng))
+    if patched:
+        net[2].branch.forward = lambda x: (keeper.keep(x), x)
+    else:
+        net[2].branch = keeper
+    for _ in range(3):
+        step(*data(rng))
+    assert len(keeper.kept) >= 3
+    assert all(np.array_equal(a, b) for a, b in keeper.kept)
+
+
+def test_after_something_that_is_no_layer_all_is_well_again(rng):
+    net = course_net()
+    step = Step(net, SGD(net, 0.1))
+    step(*data(rng))
+    layers, net.layers = net.layers, (*net.layers, None)
+    with pytest.raises(AttributeError):
+        step(*data(rng))
+    net.layers = layers
+    assert np.isfinite(step(*data(rng)))
+
+
+def shared_norm():
+    norm, act = nn.BatchNorm(H), nn.Tanh()
+    return nn.Sequential(dense(D, H, 1), norm, act, dense(H, H, 2), norm, act, dense(H, K, 3))
+
+
+def test_a_norm_and_an_activation_in_two_places(rng):
+    assert_same(*after(lambda net: None, rng, shared_norm), 3e-4)
+
+
 def test_a_loss_may_write_into_the_output(rng):
     def forward(y, t):
         before = y.copy()
@@ -606,6 +665,7 @@ def test_a_copy_of_a_step_trains_its_own_net(copied, rng):
         train_step(plain, optimizer, x, labels)
     assert_same(other.net, plain, 3e-4)
     assert (other.net is net) == (copied is copy.copy)
+    assert (other._ending is None) == (step._ending is None)  # the same loss, and as fast
 
 
 def a_short_bias(net):
