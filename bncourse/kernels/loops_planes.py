@@ -166,18 +166,19 @@ def correlate(x, w, offsets, images, frame, y, first, last):
     step = images * frame[1][0] * frame[1][1] * frame[1][2]
     wide = WIDE * (BYTES // x.itemsize)
     count = _reach(y, images, frame, wide)
-    room = _zeros(offsets.max() + step + count, x)  # the frame stays 0
+    room = _zeros(offsets[-1] + step + count, x)  # the frame stays 0
     sums = _zeros(ROWS * count, x)
     calls = groups * tiles * (count // wide) * -(-weights // CHAIN)
     flat_x, flat_y = x.reshape(-1), y.reshape(-1)
-    x_share, y_share = -(-images * x[0].size // calls), -(-images * y[0].size // calls)
+    x_share, y_share = -(-images * _size(x) // calls), -(-images * _size(y) // calls)
     for start in range(first, last, images):
         stop = min(start + images, last)
-        x_next, y_next = stop * x[0].size, start * y[0].size
+        x_next, y_next = stop * _size(x), start * _size(y)
         for g in range(groups):
             _put(x, start, stop, g * channels, channels, frame, room, step)
             for t in range(tiles):
-                sums[:] = 0
+                for i in range(ROWS * count):
+                    sums[i] = 0
                 for k in range(0, weights, CHAIN):
                     end, row = min(k + CHAIN, weights), (g * tiles + t) * weights
                     for i in range(0, count, wide):
@@ -201,16 +202,17 @@ def weigh(x, dy, offsets, images, frame, dw, first, last):
     channels, out = x.shape[1] // groups, dy.shape[1] // groups
     step = images * frame[1][0] * frame[1][1] * frame[1][2]
     count = _reach(dy, images, frame, BYTES // x.itemsize)
-    room, gradients = _zeros(offsets.max() + step + count, x), _zeros(ROWS * count, x)
+    room, gradients = _zeros(offsets[-1] + step + count, x), _zeros(ROWS * count, x)
     calls = (last - first) * -(-count // ALONG) * (weights // WIDE)
     flat_x, flat_dy = x.reshape(-1), dy.reshape(-1)
-    part = images * dy[0].size // (groups * tiles)
-    x_share, dy_share = -(-images * x[0].size // calls), -(-part * (last - first) // calls)
+    part = images * _size(dy) // (groups * tiles)
+    x_share, dy_share = -(-images * _size(x) // calls), -(-part * (last - first) // calls)
     for start in range(0, x.shape[0], images):
         stop, shown = min(start + images, x.shape[0]), -1
-        x_next, dy_next = stop * x[0].size, stop * dy[0].size + first * part
+        x_next, dy_next = stop * _size(x), stop * _size(dy) + first * part
         if stop - start < images:
-            gradients[:] = 0
+            for i in range(ROWS * count):
+                gradients[i] = 0
         for place in range(first, last):
             g, t = place // tiles, place % tiles
             if g != shown:
@@ -225,6 +227,12 @@ def weigh(x, dy, offsets, images, frame, dw, first, last):
                     gather(room, offsets, k, gradients, count, i, end, dw, at, weights)
                     x_next = _ask(flat_x, x_next, x_share)
                     dy_next = _ask(flat_dy, dy_next, dy_share)
+
+
+@jit()
+def _size(x):
+    """How many numbers an example has."""
+    return x.shape[1] * x.shape[2] * x.shape[3] * x.shape[4]
 
 
 @jit()

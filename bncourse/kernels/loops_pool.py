@@ -23,14 +23,15 @@ def forward(x, kernel, stride, padding, y, index, first, last):
     for i in range(3):
         reach += (y.shape[i + 1] - 1) * steps[i]
     room = np.full(plane, -np.inf, x.dtype)
+    flat, framed = x.reshape(-1), padding[0] + padding[1] + padding[2] > 0
     best, which = np.empty(reach, x.dtype), np.empty(reach, np.int32)
     for c in range(first, last):
-        if padding[0] + padding[1] + padding[2] > 0:
+        if framed:
             _put(x[c], padding, height, width, room)
         else:
-            room = x[c].reshape(-1)
-        best[:] = room[:reach]
-        which[:] = 0
+            room = flat[c * plane : (c + 1) * plane]
+        for i in range(reach):
+            best[i], which[i] = room[i], 0
         for k in range(1, kernel[0] * kernel[1] * kernel[2]):
             line, right = k // kernel[2], k % kernel[2]
             at = (line // kernel[1] * height + line % kernel[1]) * width + right
@@ -73,9 +74,13 @@ def backward(dy, index, kernel, stride, padding, dx, first, last):
     """Adds each ``dy`` to what it came from; what came from the frame is left out."""
     places = np.empty((kernel[0] * kernel[1] * kernel[2], 3), np.int64)
     for k in range(len(places)):
-        places[k] = k // kernel[2] // kernel[1], k // kernel[2] % kernel[1], k % kernel[2]
+        line, places[k, 2] = k // kernel[2], k % kernel[2]
+        places[k, 0], places[k, 1] = line // kernel[1], line % kernel[1]
     for c in range(first, last):
-        dx[c] = 0
+        for a in range(dx.shape[1]):
+            for b in range(dx.shape[2]):
+                for i in range(dx.shape[3]):
+                    dx[c, a, b, i] = 0
         for d in range(dy.shape[1]):
             for h in range(dy.shape[2]):
                 for w in range(dy.shape[3]):

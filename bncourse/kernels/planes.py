@@ -62,7 +62,7 @@ def weigh(x, dy, kernel, padding, groups):
     out, channels = dy.shape[1] // groups, x.shape[1] // groups
     tiles, weights = -(-out // loops.ROWS), len(offsets)
     spare = -weights % loops.WIDE
-    offsets = np.concatenate([offsets, offsets[:1].repeat(spare)])
+    offsets = np.concatenate([offsets, offsets[-1:].repeat(spare)])
     dw = np.zeros((groups, tiles, loops.ROWS, weights + spare))
     given = _five(np.ascontiguousarray(x)), _five(np.ascontiguousarray(dy)), offsets, images, frame
     threads.share(
