@@ -138,8 +138,8 @@ class NormStage(Stage):
     """:class:`bncourse.nn.BatchNorm` of a table, by the statistics of the batch."""
 
     settings = attrgetter(
-        "training", "frozen", "axis", "virtual_batch_size", "on_nonfinite", "momentum", "eps",
-        "variance", "track_running_stats",
+        "training", "frozen", "axis", "virtual_batch_size", "momentum", "eps", "variance",
+        "track_running_stats",
     )  # fmt: skip
 
     def __init__(self, layer, x):
@@ -182,7 +182,6 @@ class NormStage(Stage):
             and not layer.frozen
             and layer.axis in (1, -1)
             and layer.virtual_batch_size is None
-            and layer.on_nonfinite == "propagate"
             and type(layer.momentum) is float
             and 0 < layer.momentum < 1
             and type(layer.eps) is float

@@ -145,7 +145,7 @@ def test_the_same_training_as_by_plain_steps(name, rng):
     [
         ("course", "Dense Norm Sigmoid Dense Norm Tanh Dense"),
         ("double", "Dense Norm Sigmoid Dense Norm Tanh Dense"),
-        ("norms that are not plain", "Dense . ReLU Dense . ReLU Dense . . Dense"),
+        ("norms that are not plain", "Dense . ReLU Dense . ReLU Dense Norm . Dense"),
         ("nested", "Dense Norm Tanh Dense"),
         ("residual", "Dense . ReLU Dense"),
         ("subclass", ". ReLU Dense"),
@@ -454,15 +454,52 @@ def after(change, rng, make=course_net, optimizer=lambda net: SGD(net, 0.1)):
     return fast, plain
 
 
-SETTINGS = {
-    "training": False, "frozen": True, "virtual_batch_size": 20, "momentum": 0.7, "eps": 0.3,
-    "variance": "unbiased", "track_running_stats": False,
-}  # fmt: skip
+SETTINGS = [
+    ("training", False), ("frozen", True), ("virtual_batch_size", 20), ("momentum", 0.7),
+    ("momentum", None), ("momentum", 1.0), ("eps", 0.3), ("variance", "unbiased"),
+    ("track_running_stats", False), ("on_nonfinite", "skip"), ("on_nonfinite", "raise"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_each_setting_of_a_norm_may_change(name, rng):
-    assert_same(*after(lambda net: setattr(net[4], name, SETTINGS[name]), rng), 3e-4)
+@pytest.mark.parametrize("name, value", SETTINGS)
+def test_each_setting_of_a_norm_may_change(name, value, rng):
+    assert_same(*after(lambda net: setattr(net[4], name, value), rng), 3e-4)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e38])
+def test_a_norm_that_skips_or_raises_where_something_is_not_finite(bad, rng):
+    x, labels = data(rng)
+    x[3, 5] = bad
+    for way in ("skip", "raise"):
+        make = lambda: nn.Sequential(nn.BatchNorm(D, on_nonfinite=way), dense(D, K, 1))  # noqa: E731, B023
+        fast, plain = make(), make()
+        told = []
+        for net, run in ((fast, Step(fast, SGD(fast, 0.0))), (plain, None)):
+            try:
+                run(x, labels) if run else train_step(net, SGD(net, 0.0), x, labels)
+            except ValueError as error:
+                told.append(str(error))
+        assert len(told) in (0, 2) and len(set(told)) <= 1
+        for name, value in plain.state_dict().items():
+            np.testing.assert_allclose(fast.state_dict()[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_channels_along_the_rows_of_a_square(rng):
+    fast, plain = (nn.Sequential(nn.BatchNorm(D), dense(D, K, 1)) for _ in range(2))
+    step, optimizer = Step(fast, SGD(fast, 0.1)), SGD(plain, 0.1)
+    for axis in (0, 1, 0):
+        fast[0].axis = plain[0].axis = axis
+        x, labels = data(rng, n=D)
+        step(x, labels)
+        train_step(plain, optimizer, x, labels)
+        assert_same(fast, plain, 3e-4)
+
+
+def test_one_example_is_too_few_for_a_norm_of_any_size(rng):
+    net = nn.Sequential(nn.BatchNorm(5000), dense(5000, K, 1))
+    with pytest.raises(ValueError, match="one value per channel"):
+        Step(net, SGD(net, 0.1))(np.ones((1, 5000), "float32"), np.zeros(1, int))
 
 
 @pytest.mark.parametrize("name", ["w", "b"])
@@ -604,6 +641,7 @@ def test_what_layers_and_losses_of_your_own_keep_is_not_written_over(rng):
 def test_a_layer_that_keeps_may_come_later(patched, rng):
     keeper = Keeper()
     net = nn.Sequential(dense(D, H, 1), nn.ReLU(), nn.Residual(nn.Identity()), dense(H, K, 2))
+    net[2].branch.kept = []  # as many attributes as a keeper
     step = Step(net, SGD(net, 0.1))
     step(*data(rng))
     if patched:
@@ -772,6 +810,7 @@ def test_a_large_norm_has_the_same_bits_whatever_the_threads_and_before(dtype, m
         with kernels.using(threads=threads):
             for _ in range(3):
                 step(x, labels)
+        assert isinstance(step._stages[1], stages.Whole)  # which knows of threads
         return net.state_dict()
 
     want = run(1, 1)
