@@ -374,6 +374,7 @@ def test_a_gradient_too_large_for_float32_goes_the_general_way(rng):
         (lambda x, t: (x, t + 1), ValueError, "labels must lie in 0 to 9"),
         (lambda x, t: (x, -t), ValueError, "labels must lie in 0 to 9"),
         (lambda x, t: (x, t[1:]), ValueError, "labels"),
+        (lambda x, t: (x, t[:-1]), ValueError, "labels"),  # behind which lies a good one
         (lambda x, t: (x, t / 2), TypeError, "labels must be integers"),
         (lambda x, t: (x, t.tolist()), TypeError, "labels"),
         (lambda x, t: (x.tolist(), t), TypeError, "x"),
@@ -483,6 +484,29 @@ def test_a_norm_that_skips_or_raises_where_something_is_not_finite(bad, rng):
         assert len(told) in (0, 2) and len(set(told)) <= 1
         for name, value in plain.state_dict().items():
             np.testing.assert_allclose(fast.state_dict()[name], value, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("dtype, scale", [("float32", 1e25), ("float64", 1e200)])
+def test_gradients_where_squares_overflow(dtype, scale, rng):
+    fast, plain = (nn.Sequential(nn.BatchNorm(D), dense(D, K, 1)) for _ in range(2))
+    for net in (fast, plain):
+        for layer in net.layers:
+            for name in layer.parameter_names:
+                setattr(layer, name, getattr(layer, name).astype(dtype))
+        for name in ("running_mean", "running_var"):
+            setattr(net[0], name, getattr(net[0], name).astype(dtype))
+    step, optimizer = Step(fast, SGD(fast, 0.1)), SGD(plain, 0.1)
+    for factor in (1, scale, 1, scale):
+        x, labels = data(rng, dtype)
+        x[:, :7] *= factor
+        step(x, labels)
+        train_step(plain, optimizer, x, labels)
+        assert np.all(np.abs(plain[0].grads["gamma"]) > 1e-9)
+        for name, value in plain.gradients().items():
+            np.testing.assert_allclose(
+                fast.gradients()[name], value, rtol=1e-3, atol=1e-6, err_msg=name
+            )
 
 
 def test_channels_along_the_rows_of_a_square(rng):
