@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from bncourse import nn
+from bncourse import kernels, nn
 from bncourse.optim import NORM_AND_BIAS, SGD, Adam, schedules
 
 
@@ -399,3 +399,33 @@ def test_a_memory_of_another_shape_is_told_before_any_parameter_changes(kind):
     with pytest.raises(ValueError, match=r"1.w has shape \(4, 3\), but its .* \(4, 5\)"):
         optimizer.step()
     assert all(np.array_equal(a, before[n]) for n, a in net.parameters().items())
+
+
+OPTIONS = [{}, {"momentum": 0.9}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled": True}]
+ARRAYS = {
+    "usual": (lambda w: w, lambda g: g),
+    "a parameter by columns": (np.asfortranarray, lambda g: g),
+    "a gradient by columns": (lambda w: w, np.asfortranarray),
+    "a wide gradient": (lambda w: w, lambda g: g.astype("float64")),
+    "half precision": (lambda w: w.astype("float16"), lambda g: g),
+    "another byte order": (lambda w: w.astype(">f4"), lambda g: g.astype(">f4")),
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("name", ARRAYS)
+def test_large_parameters_move_as_without_kernels(name, options, rng):
+    of_parameter, of_gradient = ARRAYS[name]
+    gradient = rng.standard_normal((80, 70)).astype("float32")
+    results = []
+    for fused in ("auto", "never"):
+        layer = nn.Dense(80, 70)
+        layer.w = of_parameter(layer.w)
+        layer.add_gradients(w=of_gradient(gradient))
+        optimizer = SGD(layer, 0.1, **options)
+        with kernels.using(fused):
+            for _ in range(2):
+                optimizer.step()
+        results.append(layer.w)
+    assert results[0].dtype == results[1].dtype
+    np.testing.assert_allclose(*(w.astype("float64") for w in results), rtol=1e-5, atol=1e-6)
