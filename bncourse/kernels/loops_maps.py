@@ -5,7 +5,9 @@ make a row long enough for the memory, and so few that they stay in the cache be
 and what is made of them.
 
 Sums are taken of ``x - center``, where the center is the mean, or a guess at it, in the dtype of
-``x``. Blocks of a map are added up in that dtype, and to a float64 sum; all else is float64.
+``x``. Blocks of a map are added up in that dtype, and to a float64 sum; all else is float64. The
+roundings of many blocks are next to nothing together, unless one has most of the squares, as
+where a value lies far from all others. Then the sums are taken again, in float64.
 Arrays of which no shape is told hold one float64 a channel.
 """
 
@@ -21,6 +23,7 @@ LINE = 16  # values: of float32, one line of the cache
 SHORT = 128  # values of a map that is not worth a loop of its own
 GROUP = 8  # maps: more than that, and squares on a grid of float32 would be rounded down
 FAR = 2.0  # standard deviations: a center that far from the mean costs digits
+HEAVY = 0.25  # share of the squares: a block that has more of them passes its rounding on
 
 
 @jit()
@@ -36,13 +39,12 @@ def forward(
     scale, shift = np.empty_like(mean), np.empty_like(mean)
     for start in range(first, last, width):
         stop = min(start + width, last)
-        for c in range(start, stop):
-            mean[c], m2[c] = begin(x[0, c]), 0
-        center = improve(x, mean, rest, m2, start, stop)
+        center, heaviest = moments(x, mean, rest, m2, start, stop)
         for c in range(start, stop):
             slip = mean[c] - center[c - start]
-            if refine or slip * slip * count > FAR * FAR * m2[c]:
-                improve(x, mean, rest, m2, c, c + 1)
+            far = slip * slip * count > FAR * FAR * m2[c]
+            if refine or far or heaviest[c - start] > HEAVY * m2[c]:
+                improve(x, mean, rest, m2, c)
             inv_std[c] = 1 / np.sqrt(m2[c] / count + eps)
             scale[c] = gamma[c] * inv_std[c]
             shift[c] = beta[c] - rest[c] * scale[c]
@@ -59,28 +61,52 @@ def begin(row):
 
 
 @jit()
-def improve(x, mean, rest, m2, first, last):
-    """Better ``mean`` and ``m2`` than those given, of which ``m2`` may be 0; and the center."""
-    count, center = x.shape[0] * x.shape[2], mean[first:last].astype(x.dtype)
-    var, sums = m2[first:last] / count, np.zeros((2, last - first))
+def moments(x, mean, rest, m2, first, last):
+    """Fills ``mean``, ``rest`` and ``m2``; gives the centers, and the largest block of squares."""
+    count, center = x.shape[0] * x.shape[2], np.empty(last - first, x.dtype)
+    for c in range(len(center)):
+        center[c] = begin(x[0, first + c])
+    sums = np.zeros((3, len(center)))
     if x.shape[2] < SHORT:
-        deviations_of_short(x, center, var, first, sums)
+        deviations_of_short(x, center, first, sums)
     else:
-        deviations(x, center, var, first, sums)
+        deviations(x, center, first, sums)
     for c in range(first, last):
         s, q = sums[0, c - first], sums[1, c - first]
         slip = s / count
         mean[c] = center[c - first] + slip
         rest[c] = slip - (mean[c] - center[c - first])
-        m2[c] += q - s * slip
+        m2[c] = q - s * slip
         if m2[c] < 0:
             m2[c] = 0
-    return center
+    return center, sums[2]
 
 
 @jit(reassociate=True)
-def deviations(x, center, var, first, sums):
-    """Adds sums of ``d = x - center`` and of ``d * d - var``, of the channels from ``first`` on."""
+def improve(x, mean, rest, m2, c):
+    """Better moments of one channel than those given, by float64 sums of what they lack."""
+    count, guess = x.shape[0] * x.shape[2], mean[c]
+    var, s, q = m2[c] / count, 0.0, 0.0
+    for n in range(x.shape[0]):
+        row = x[n, c]
+        for i in range(len(row)):
+            d = row[i] - guess
+            s += d
+            q += d * d - var
+    slip = s / count
+    mean[c] = guess + slip
+    rest[c] = slip - (mean[c] - guess)
+    m2[c] += q - s * slip
+    if m2[c] < 0:
+        m2[c] = 0
+
+
+@jit(reassociate=True)
+def deviations(x, center, first, sums):
+    """Adds sums of ``d = x - center`` and of ``d * d``, of the channels from ``first`` on.
+
+    The third of the ``sums`` is the largest share of a block in the second.
+    """
     for n in range(x.shape[0]):
         for c in range(len(center)):
             guess, after = center[c], x[min(n + 1, x.shape[0] - 1), first + c]
@@ -95,28 +121,28 @@ def deviations(x, center, var, first, sums):
                     s += d
                     q += d * d
                 sums[0, c] += s
-                sums[1, c] += q - len(block) * var[c]
+                sums[1, c] += q
+                sums[2, c] = max(sums[2, c], q)
 
 
 @jit()
-def deviations_of_short(x, center, var, first, sums):
+def deviations_of_short(x, center, first, sums):
     """As :func:`deviations`, position by position of some maps, which make a row."""
     count, length, rows = x.shape[0], x.shape[2], x.reshape(x.shape[0], -1)
     centers = each(center, length)
     a, b = first * length, (first + len(center)) * length
     s, q = np.zeros_like(centers), np.zeros_like(centers)
     for start in range(0, count, GROUP):
-        stop = min(start + GROUP, count)
-        for n in range(start, stop):
+        for n in range(start, min(start + GROUP, count)):
             row = rows[n, a:b]
             for i in range(len(row)):
                 d = row[i] - centers[i]
                 s[i] += d
                 q[i] += d * d
+        before = sums[1].copy()
         add(s, sums[0], length)
         add(q, sums[1], length)
-        for c in range(len(center)):
-            sums[1, c] -= (stop - start) * length * var[c]
+        sums[2] = np.maximum(sums[2], sums[1] - before)
 
 
 @jit()
