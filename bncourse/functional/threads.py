@@ -6,12 +6,14 @@ threads wait in turn for one that is not running. Parts of a batch meet once, at
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 
 from threadpoolctl import ThreadpoolController
 
 _WORTH_IT = 20_000_000  # multiplications: a millisecond, ten times what starting threads takes
+_FEW = 40_000_000  # multiplications: several threads are hardly faster than one
 _alone = Lock()  # the number of threads of a BLAS is one for the whole process
 
 
@@ -31,6 +33,28 @@ def share(f, n, multiplications):
     try:
         with _blas().limit(limits=1), ThreadPoolExecutor(threads) as pool:
             return list(pool.map(f, parts))
+    finally:
+        _alone.release()
+
+
+def few(multiplications):
+    """Whether a product of matrices is best done by one thread."""
+    return multiplications < _FEW
+
+
+@contextmanager
+def one_thread():
+    """The BLAS does with one thread what is called inside ``with``.
+
+    For products of :func:`few` multiplications: the other threads of OpenBLAS keep a core busy
+    for a tenth of a second after each, and whatever else has several threads has fewer cores.
+    """
+    if _threads() <= 1 or not _alone.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _blas().limit(limits=1):
+            yield
     finally:
         _alone.release()
 

@@ -1,6 +1,8 @@
 """Numba's compiler, if it is installed; if not, the loops stay Python and nobody calls them."""
 
 import functools
+import hashlib
+from pathlib import Path
 
 try:
     import numba
@@ -24,8 +26,28 @@ def jit(**options):
 
     def decorate(function):
         try:
-            return compiled(function, cache=True)
+            return _stamped(compiled(function, cache=True))
         except RuntimeError:  # no folder to keep it in: a read-only installation
             return compiled(function)
 
     return decorate
+
+
+def _stamped(made):
+    """``made``, whose file on disk is out of date when any file of loops has changed.
+
+    Numba looks at the file of a function alone. But what the function calls, from other files, is
+    compiled into it, and would stay there as it was before an update.
+    """
+    try:
+        kept = made._cache._cache_file
+        kept._source_stamp = kept._source_stamp, _sources()
+    except AttributeError:  # another Numba: then it is as Numba likes it
+        pass
+    return made
+
+
+@functools.cache
+def _sources():
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -58,17 +58,22 @@ class Module:
         are added up already, and an optimizer must not take the same step twice. ``seen`` holds
         the ids of layers to pass over.
         """
-        found = []
-        self._list(prefix, set() if seen is None else seen, found)
+        found, seen = [], set() if seen is None else seen
+        if id(self) not in seen:
+            self._list(prefix, seen, found)
         return iter(found)
 
     def _list(self, prefix, seen, found):
-        if id(self) in seen:
-            return
         seen.add(id(self))
         found.append((prefix, self))
         for name, child in self.children().items():
-            child._list(f"{prefix}{name}.", seen, found)
+            if id(child) in seen:
+                continue
+            if type(child).children is Module.children:  # most have none: no need to ask
+                seen.add(id(child))
+                found.append((f"{prefix}{name}.", child))
+            else:
+                child._list(f"{prefix}{name}.", seen, found)
 
     def parameters(self):
         """All learned arrays by dotted name, e.g. ``"1.gamma"``; change them in place."""

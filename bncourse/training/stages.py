@@ -18,6 +18,7 @@ import numpy as np
 
 from bncourse import arrays, nn
 from bncourse.functional.normalization import NormCache
+from bncourse.functional.threads import few, one_thread
 from bncourse.kernels import compiled, limits, threads
 from bncourse.moments import Moments
 
@@ -98,7 +99,7 @@ class DenseStage(Stage):
         super().__init__(layer, x, np.empty((len(x), layer.w.shape[1]), x.dtype))
         self.w, self.b = layer.w, layer.b
         self.dw = np.empty_like(layer.w)
-        self.learned = {"w": self.dw}
+        self.learned, self.dot = {"w": self.dw}, np.dot
         if layer.b is not None:
             self.db = self.learned["b"] = np.empty_like(layer.b)
             self.add_row, self.sum_rows = _loops().add_row, _loops().sum_rows
@@ -111,6 +112,11 @@ class DenseStage(Stage):
             return False
         return b is None or (_beside(b, x) and b.shape == w.shape[1:])
 
+    def by_one_thread(self):
+        """Leave the other cores alone, if the products are small."""
+        if few(len(self.x) * self.w.size):
+            self.dot = _dot
+
     def forward(self, x):
         layer, y = self.layer, self.y
         if x is not self.x:
@@ -119,7 +125,7 @@ class DenseStage(Stage):
             self.x = x
         if layer.w is not self.w or layer.b is not self.b:
             return None
-        np.dot(x, self.w, y)
+        self.dot(x, self.w, y)
         if self.b is not None:
             self.add_row(y, self.b)
         return y
@@ -127,11 +133,11 @@ class DenseStage(Stage):
     def backward(self, dy, wanted=True):
         if dy is not self.dy:
             dy = self.upstream(dy)
-        np.dot(self.x.T, dy, self.dw)
+        self.dot(self.x.T, dy, self.dw)
         if self.b is not None:
             self.sum_rows(dy, self.db)
         self.leave(self.learned)
-        return np.dot(dy, self.w.T, self.dx) if wanted else None
+        return self.dot(dy, self.w.T, self.dx) if wanted else None
 
 
 class NormStage(Stage):
@@ -352,6 +358,11 @@ def kind(layer, x):
         return Whole
     suits = compiled.supports(x, x.shape) and own(layer) and found.fits(layer, x)
     return found if suits else Whole
+
+
+def _dot(a, b, out):
+    with one_thread():
+        return np.dot(a, b, out)
 
 
 def own(layer):

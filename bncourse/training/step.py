@@ -6,7 +6,7 @@ import numpy as np
 
 from bncourse import functional as F
 from bncourse import kernels, nn
-from bncourse.training.stages import CrossEntropyStage, Whole, kind, own
+from bncourse.training.stages import KINDS, CrossEntropyStage, DenseStage, Whole, kind, own
 
 CROSS_ENTROPY = (F.softmax_cross_entropy_forward, F.softmax_cross_entropy_backward)
 """The loss of :func:`fit` unless another is given: its value and cache, and its gradient."""
@@ -38,8 +38,8 @@ class Step:
     ones and subclasses are called as :func:`train_step` calls them, and so is everything inside
     of ``kernels.using("never")`` or on a GPU. The net may change between steps as it likes.
 
-    Results differ from those of :func:`train_step` by roundings. They depend neither on earlier
-    steps nor on the number of threads.
+    Results differ from those of :func:`train_step` by roundings. They do not depend on earlier
+    steps, nor, as far as the BLAS does not, on the number of threads.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Step:
         self._parts = self._layers = self._stages = None
         self._chains, self._others, self._held = [], [], []
         self._first = 0
-        self._ending, self._compiled = None, False
+        self._ending, self._compiled, self._mixed = None, False, False
 
     def __getstate__(self):  # a copy makes memory of its own: views would come apart in it
         return vars(self) | vars(Step(self.net, self.optimizer, self.loss))
@@ -97,6 +97,7 @@ class Step:
         self._held = [vars(module) for module in (*chains, *simple)]
         self._stages = [None] * len(layers)
         self._parts = self._consists()
+        self._mixed = not all(type(layer) in KINDS for layer in layers)
 
     def _consists(self):
         """What the net is made of: layers, those inside of others, and how much each one holds.
@@ -114,6 +115,8 @@ class Step:
             if y is None:
                 layer = self._layers[i]
                 stages[i] = kind(layer, x)(layer, x)
+                if type(stages[i]) is DenseStage and self._mixed:
+                    stages[i].by_one_thread()
                 self._compiled = any(type(made) not in (Whole, type(None)) for made in stages)
                 y = stages[i].forward(x)
             x = y
