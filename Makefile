@@ -116,7 +116,7 @@ gpu: $(CUDA)/.installed-gpu ## run all tests on a GPU, and measure; fails where 
 lock: $(INSTALLED) ## choose the newest versions for requirements.lock
 	$(INSTALL) uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
-	  --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	  --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	  --quiet --output-file $(LOCK)
 
 clean: ## remove what was built; the environment stays
