@@ -28,14 +28,15 @@ def forward(x, kernel, stride, padding, y, index, first, last):
     for c in range(first, last):
         if framed:
             _put(x[c], padding, height, width, room)
+            values = room
         else:
-            room = flat[c * plane : (c + 1) * plane]
+            values = flat[c * plane : (c + 1) * plane]
         for i in range(reach):
-            best[i], which[i] = room[i], 0
+            best[i], which[i] = values[i], 0
         for k in range(1, kernel[0] * kernel[1] * kernel[2]):
             line, right = k // kernel[2], k % kernel[2]
             at = (line // kernel[1] * height + line % kernel[1]) * width + right
-            _compare(room[at : at + reach], np.int32(k), best, which)
+            _compare(values[at : at + reach], np.int32(k), best, which)
         _take(best, steps, y[c])
         _take(which, steps, index[c])
 

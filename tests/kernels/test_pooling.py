@@ -90,3 +90,25 @@ def test_memory_layouts_do_not_matter(rng):
     assert np.array_equal(y, F.max_pool_forward(x.copy("C"), 2)[0])
     dx = F.max_pool_backward(np.asfortranarray(y), cache)
     assert np.array_equal(dx, F.max_pool_backward(y, cache))
+
+
+def read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def off_by_a_byte(a):
+    there = np.empty(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
+    there[...] = a
+    return there
+
+
+@pytest.mark.parametrize("turn", [read_only, off_by_a_byte])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_memory_that_is_not_written_or_lies_askew_is_read(rng, turn, padding):
+    x = rng.standard_normal((2, 3, 8, 8))
+    y, cache = F.max_pool_forward(x, 2, 2, padding)
+    found, other = F.max_pool_forward(turn(x), 2, 2, padding)
+    assert np.array_equal(found, y) and np.array_equal(other.index, cache.index)
+    assert np.array_equal(F.max_pool_backward(turn(y), other), F.max_pool_backward(y, cache))
