@@ -16,12 +16,15 @@ from bncourse.kernels.prefetch import prefetch
 
 BYTES, ROWS = 32, 4  # the tile leaves some registers free, where there are 16 of 32 bytes
 if numba is not None:
-    from llvmlite import binding, ir
+    from llvmlite import ir
     from numba import types
     from numba.core import cgutils
+    from numba.core.registry import cpu_target
     from numba.extending import intrinsic
 
-    if binding.get_host_cpu_features().get("avx512f"):  # 32 of 64 bytes
+    # What Numba compiles for, not what is there: NUMBA_CPU_NAME may say otherwise, and files
+    # with compiled loops, in which the tile has its size, are found again by it.
+    if "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]:  # 32 of 64 bytes
         BYTES, ROWS = 64, 8
 else:
 

@@ -1,5 +1,9 @@
 """Compiled convolution against the general form: odd sizes, every option, values that spread."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -141,7 +145,23 @@ def test_results_do_not_depend_on_the_number_of_threads(rng, monkeypatch):
         assert all(map(np.array_equal, found[0], other))
 
 
-@pytest.mark.parametrize("turn", [np.asfortranarray, lambda a: a[::-1, ::-1].copy()[::-1, ::-1]])
+def read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def off_by_a_byte(a):
+    there = np.empty(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
+    there[...] = a
+    return there
+
+
+def mirrored(a):
+    return a[::-1, ::-1].copy()[::-1, ::-1]
+
+
+@pytest.mark.parametrize("turn", [np.asfortranarray, mirrored, read_only, off_by_a_byte])
 def test_memory_layouts_do_not_matter(rng, turn):
     given = example(rng, *CASES[4][:3], "float64")
     for a, b in zip(
@@ -150,3 +170,29 @@ def test_memory_layouts_do_not_matter(rng, turn):
         strict=True,
     ):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+def test_the_tile_is_that_of_the_processor_that_is_compiled_for():
+    code = """
+import numpy as np
+from bncourse import functional as F, kernels
+from bncourse.kernels import loops_planes
+assert (loops_planes.BYTES, loops_planes.ROWS) == (32, 4)
+rng = np.random.default_rng(0)
+x, w = rng.standard_normal((20, 3, 20, 20), "float32"), rng.standard_normal((7, 3, 3, 3), "float32")
+def both():
+    y, cache = F.conv_forward(x, w, None, 1, 1)
+    return y, *F.conv_backward(y, cache)[:2]
+with kernels.using("never"):
+    wanted = both()
+for a, b in zip(both(), wanted):
+    assert np.allclose(a, b, rtol=1e-4, atol=1e-4 * abs(b).max())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_CPU_NAME": "generic"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
