@@ -70,7 +70,7 @@ def spread(y, w, stride, padding, groups, size):
     covers is zero.
     """
     mirrored = tuple(k - 1 - p for k, p in zip(w.shape[2:], padding, strict=True))
-    if _mirrors_well(y, w, stride, mirrored, groups):
+    if min(size) > 0 and _mirrors_well(y, w, stride, mirrored, groups):
         # Every shift has its turn: the mirrored weights, sliding over y, give the same sum.
         return correlate(y, _mirrored(w, groups), stride, mirrored, groups)
     xp = arrays.namespace(y=y)
