@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 _WORTH_IT = 20_000_000  # multiplications: a millisecond, ten times what starting threads takes
 _FEW = 40_000_000  # multiplications: several threads are hardly faster than one
 _alone = Lock()  # the number of threads of a BLAS is one for the whole process
+_usual = None  # that number, while the BLAS is held to one thread here
 
 
 def share(f, n, multiplications):
@@ -24,14 +25,15 @@ def share(f, n, multiplications):
     the like, or threadpoolctl); a single one if there is little to do. So the same settings give
     the same parts, and sums over them the same bits.
     """
-    threads = min(n, _threads()) if multiplications >= _WORTH_IT else 1
+    usual = _threads() if multiplications >= _WORTH_IT else 1
+    threads = min(n, usual)
     if threads <= 1:
         return [f(slice(0, n))]
     parts = [slice(n * i // threads, n * (i + 1) // threads) for i in range(threads)]
     if not _alone.acquire(blocking=False):  # another thread of the user's is in here
         return [f(part) for part in parts]
     try:
-        with _blas().limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        with _limited(usual), ThreadPoolExecutor(threads) as pool:
             return list(pool.map(f, parts))
     finally:
         _alone.release()
@@ -49,14 +51,27 @@ def one_thread():
     For products of :func:`few` multiplications: the other threads of OpenBLAS keep a core busy
     for a tenth of a second after each, and whatever else has several threads has fewer cores.
     """
-    if _threads() <= 1 or not _alone.acquire(blocking=False):
+    usual = _threads()
+    if usual <= 1 or not _alone.acquire(blocking=False):
         yield
         return
+    try:
+        with _limited(usual):
+            yield
+    finally:
+        _alone.release()
+
+
+@contextmanager
+def _limited(usual):
+    """A BLAS of one thread, while other threads of the user's still learn of the usual number."""
+    global _usual
+    _usual = usual
     try:
         with _blas().limit(limits=1):
             yield
     finally:
-        _alone.release()
+        _usual = None
 
 
 @cache
@@ -65,4 +80,6 @@ def _blas():
 
 
 def _threads():
-    return max((library.num_threads for library in _blas().lib_controllers), default=1)
+    before = _usual
+    now = max((library.num_threads for library in _blas().lib_controllers), default=1)
+    return before or _usual or now  # where either is there, ``now`` may be the one of _limited

@@ -56,10 +56,20 @@ def test_an_error_comes_out_and_leaves_nothing_behind(two):
     assert len(threads.share(lambda p: p, 4, MUCH)) == 2  # and the lock is open again
 
 
-def test_within_another_share_the_parts_are_the_same_but_in_line(two, monkeypatch):
-    monkeypatch.setattr(threads, "_threads", lambda: 2)
+def test_within_another_share_the_parts_are_the_same_but_in_line(two):
     inner = threads.share(lambda _: threads.share(lambda p: p, 4, MUCH), 2, MUCH)
     assert inner == [[slice(0, 2), slice(2, 4)]] * 2
+
+
+def test_while_another_thread_has_the_blas_the_parts_are_the_same(two):
+    expected = threads.share(lambda p: p, 4, MUCH)
+    found = []
+    other = threading.Thread(target=lambda: found.append(threads.share(lambda p: p, 4, MUCH)))
+    with threads.one_thread():
+        other.start()
+        other.join(30)
+    assert found == [expected] and len(expected) == 2
+    assert threads.share(lambda p: p, 4, MUCH) == expected
 
 
 @pytest.mark.parametrize("stride", [1, 2])
