@@ -5,9 +5,11 @@ make a row long enough for the memory, and so few that they stay in the cache be
 and what is made of them.
 
 Sums are taken of ``x - center``, where the center is the mean, or a guess at it, in the dtype of
-``x``. Blocks of a map are added up in that dtype, and to a float64 sum; all else is float64. The
-roundings of many blocks are next to nothing together, unless one has most of the squares, as
-where a value lies far from all others. Then the sums are taken again, in float64.
+``x``. Blocks of a map are added up in that dtype, and to a float64 sum; all else is float64, also
+the values at the end of a map that are too few to be added side by side: one after the other,
+alike ones would all be rounded the same way. The roundings of many blocks are next to nothing
+together, unless one has most of the squares, as where a value lies far from all others, or the
+center is far, so that they count many times. Then the sums are taken again, in float64.
 Arrays of which no shape is told hold one float64 a channel.
 """
 
@@ -20,9 +22,11 @@ from bncourse.kernels.rectifier import NONE, part, passed, repeated, summed
 BLOCK = 256  # values of a map
 NEAR = 4096  # values of a map that are asked for ahead; those behind them the processor foresees
 LINE = 16  # values: of float32, one line of the cache
+WIDE = 64  # values that are added up at a time, each to a sum of its own; so few left are not
 SHORT = 128  # values of a map that is not worth a loop of its own
 GROUP = 8  # maps: more than that, and squares on a grid of float32 would be rounded down
-FAR = 2.0  # standard deviations: a center that far from the mean costs digits
+SEEN = 16  # examples that the center is begun with, or up to twice as many
+FAR = 0.5  # standard deviations: a center that far from the mean costs digits
 HEAVY = 0.25  # share of the squares: a block that has more of them passes its rounding on
 
 
@@ -52,11 +56,17 @@ def forward(
 
 
 @jit()
-def begin(row):
-    """The mean of some values."""
-    s, count = 0.0, min(len(row), BLOCK)
-    for i in range(count):
-        s += row[i]
+def begin(x, c):
+    """The mean of some values, from the head of the first example to the tail of the last."""
+    step = max(1, x.shape[0] // SEEN)
+    width = min(x.shape[2], max(LINE, BLOCK // x.shape[0]))
+    s, count = 0.0, 0
+    for n in range(0, x.shape[0], step):
+        start = (x.shape[2] - width) * n // x.shape[0]
+        row = x[n, c, start : start + width]
+        for i in range(len(row)):
+            s += row[i]
+        count += len(row)
     return s / count
 
 
@@ -65,7 +75,7 @@ def moments(x, mean, rest, m2, first, last):
     """Fills ``mean``, ``rest`` and ``m2``; gives the centers, and the largest block of squares."""
     count, center = x.shape[0] * x.shape[2], np.empty(last - first, x.dtype)
     for c in range(len(center)):
-        center[c] = begin(x[0, first + c])
+        center[c] = begin(x, first + c)
     sums = np.zeros((3, len(center)))
     if x.shape[2] < SHORT:
         deviations_of_short(x, center, first, sums)
@@ -107,11 +117,12 @@ def deviations(x, center, first, sums):
 
     The third of the ``sums`` is the largest share of a block in the second.
     """
+    whole = x.shape[2] // WIDE * WIDE
     for n in range(x.shape[0]):
         for c in range(len(center)):
             guess, after = center[c], x[min(n + 1, x.shape[0] - 1), first + c]
-            for start in range(0, x.shape[2], BLOCK):
-                block = x[n, first + c, start : start + BLOCK]
+            for start in range(0, whole, BLOCK):
+                block = x[n, first + c, start : min(start + BLOCK, whole)]
                 if start < NEAR:
                     for i in range(0, len(block), LINE):
                         prefetch(after, start + i)
@@ -123,6 +134,13 @@ def deviations(x, center, first, sums):
                 sums[0, c] += s
                 sums[1, c] += q
                 sums[2, c] = max(sums[2, c], q)
+            block, s, q = x[n, first + c, whole:], 0.0, 0.0
+            for i in range(len(block)):
+                d = np.float64(block[i] - guess)
+                s += d
+                q += d * d
+            sums[0, c] += s
+            sums[1, c] += q
 
 
 @jit()
@@ -220,13 +238,14 @@ def gradient_sums(dy, x, mean, rest, inv_std, sum_dy, sum_dy_x_hat, first, last,
 @jit(reassociate=True)
 def products(dy, x, center, first, sums, edges):
     """Adds sums of ``dy`` and of ``dy * (x - center)``, of the channels from ``first`` on."""
+    whole = x.shape[2] // WIDE * WIDE
     for n in range(x.shape[0]):
         after = min(n + 1, x.shape[0] - 1)
         for c in range(len(center)):
             guess, x_after, dy_after = center[c], x[after, first + c], dy[after, first + c]
-            for start in range(0, x.shape[2], BLOCK):
-                block = x[n, first + c, start : start + BLOCK]
-                up = dy[n, first + c, start : start + BLOCK]
+            for start in range(0, whole, BLOCK):
+                stop = min(start + BLOCK, whole)
+                block, up = x[n, first + c, start:stop], dy[n, first + c, start:stop]
                 if start < NEAR:
                     for i in range(0, len(block), LINE):
                         prefetch(x_after, start + i)
@@ -238,6 +257,14 @@ def products(dy, x, center, first, sums, edges):
                     q += g * (block[i] - guess)
                 sums[0, c] += s
                 sums[1, c] += q
+            block, up = x[n, first + c, whole:], dy[n, first + c, whole:]
+            s, q = 0.0, 0.0
+            for i in range(len(block)):
+                g = np.float64(passed(up[i], block[i], edges, first + c))
+                s += g
+                q += g * (block[i] - guess)
+            sums[0, c] += s
+            sums[1, c] += q
 
 
 @jit()

@@ -174,6 +174,23 @@ def test_squares_on_a_grid_are_not_rounded_down(rng, shape):
     np.testing.assert_allclose(cache.moments.var, exact, rtol=3e-8)
 
 
+@pytest.mark.parametrize("shape", [(61, 3, 143), (40, 3, 255), (42, 3, 187), (64, 3, 49)])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_alike_values_are_not_all_rounded_the_same_way(rng, shape, share):
+    """Nor does a center between them, far from the mean, make their roundings count manifold."""
+    if not compiled.available():
+        pytest.skip("Numba is not installed: the extra 'fast'")
+    first = np.arange(shape[0] * shape[2]).reshape(shape[0], 1, -1) < share * shape[0] * shape[2]
+    for values in rng.uniform(-9, 9, (20, 2)):
+        x = np.where(first, *values) + np.zeros((1, 3, 1))
+        x, dy = x.astype("float32"), np.full(shape, values[0], "float32")
+        with kernels.using("numba"):
+            cache, *_, dbeta = both_ways(x, dy, beta=np.zeros(3))
+        exact = x.astype("longdouble").var(axis=(0, 2)).astype(float)
+        np.testing.assert_allclose(cache.moments.var, exact, rtol=2.5e-7)
+        np.testing.assert_allclose(dbeta, dy.sum(axis=(0, 2), dtype=float), rtol=2.5e-7)
+
+
 @pytest.mark.parametrize("shape", [(65537, 2), (8, 2, 8209)])
 def test_a_mean_a_hundred_million_deviations_away(rng, name, shape):
     x = np.full(shape, 1e8, "float32")
