@@ -86,9 +86,9 @@ def _geometry(x, kernel, padding, groups):
     more = 3 - (x.ndim - 2)
     size = (*(1,) * more, *(m + p for m, p in zip(x.shape[2:], padding, strict=True)))
     images = max(1, min(x.shape[0], _PLANE // prod(size)))
-    steps = np.array([images * prod(size), *(prod(size[i + 1 :]) for i in range(3))])
+    steps = np.array([images * prod(size), *(prod(size[i + 1 :]) for i in range(3))], np.intp)
     shape = x.shape[1] // groups, *(1,) * more, *kernel
-    offsets = np.indices(shape).reshape(4, -1).T @ steps
+    offsets = np.indices(shape, np.intp).reshape(4, -1).T @ steps
     return ((*(0,) * more, *padding), size), images, offsets
 
 
