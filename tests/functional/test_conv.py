@@ -6,6 +6,7 @@ import pytest
 import sliding
 
 from bncourse import functional as F
+from bncourse import kernels
 from bncourse.functional import correlation
 from bncourse.gradcheck import central_difference, complex_step, relative_error
 
@@ -21,6 +22,7 @@ CASES = [
     ((2, 3, 5, 4), (2, 3, 1, 1), (2, 2), (0, 0), 1),
     ((2, 3, 5, 4), (2, 3, 1, 1), (1, 1), (1, 2), 1),
     ((2, 2, 4, 3), (3, 2, 2, 3), (1, 1), (4, 5), 1),
+    ((2, 2, 4, 3), (3, 2, 2, 3), (1, 1), (2, 1), 1),
     ((1, 2, 7, 5), (3, 2, 7, 5), (1, 1), (0, 0), 1),
     ((2, 3, 3, 3), (2, 3, 3, 3), (2, 2), (0, 0), 1),
     ((2, 2, 8, 8), (3, 2, 2, 2), (3, 3), (0, 0), 1),
@@ -101,6 +103,18 @@ def test_a_last_block_may_be_smaller(rng, monkeypatch):
     for found, wanted in zip(F.conv_backward(dy, cache), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
     np.testing.assert_allclose(y, sliding.conv(x, w, b, *case[2:]), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("case", [CASES[3], CASES[5]], ids=str)
+def test_work_is_counted_by_multiplications(rng, monkeypatch, case):
+    x, w, _, dy = example(rng, *case)
+    compiled, shared = [], []
+    monkeypatch.setattr(correlation.planes, "supports", lambda *a: compiled.append(a[-1]))
+    monkeypatch.setattr(correlation, "share", lambda f, n, m: shared.append(m) or [f(slice(0, n))])
+    with kernels.using("auto"):
+        F.conv_backward(dy, F.conv_forward(x, w, None, *case[2:])[1])
+    assert compiled == [dy.size * w[0].size] * 2
+    assert shared == [dy.size * w[0].size] * 3
 
 
 @pytest.mark.parametrize("case", CASES[:4], ids=str)
@@ -201,6 +215,13 @@ def test_float16_is_summed_in_float32():
     w = np.array([2048, 1, 1], "float16").reshape(1, 1, 3, 1)
     y, _ = F.conv_forward(np.ones((1, 1, 3, 1), "float16"), w)
     assert y.dtype == "float16" and y.item() == 2050  # in float16, 2048 + 1 is 2048
+
+
+def test_the_gradient_of_the_bias_is_summed_in_the_widest_precision():
+    one = np.ones((1, 1, 1, 1), "float32")
+    _, cache = F.conv_forward(one.repeat(4, axis=2), one, one[0, 0, 0])
+    dy = np.array([2**24, 1, 1, -(2**24)], "float32").reshape(1, 1, 4, 1)
+    assert F.conv_backward(dy, cache)[2] == 2  # in float32, 2**24 + 1 is 2**24
 
 
 def test_nan_reaches_only_the_windows_that_hold_it(place):

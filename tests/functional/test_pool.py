@@ -179,6 +179,7 @@ BAD = [
     ({"stride": 1.0}, TypeError, "stride must be a whole number or 2 of them"),
     ({"padding": -1}, ValueError, "padding must be at least 0, not -1"),
     ({"padding": 2}, ValueError, r"padding must be at most half of kernel, \(2, 2\)"),
+    ({"kernel": 3, "padding": (1, 2)}, ValueError, "at most half of kernel"),
 ]
 
 
