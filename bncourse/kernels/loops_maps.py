@@ -25,7 +25,7 @@ LINE = 16  # values: of float32, one line of the cache
 WIDE = 64  # values that are added up at a time, each to a sum of its own; so few left are not
 SHORT = 128  # values of a map that is not worth a loop of its own
 GROUP = 8  # maps: more than that, and squares on a grid of float32 would be rounded down
-SEEN = 16  # examples that the center is begun with, or up to twice as many
+SEEN = 128  # values that a center is begun with, or up to twice as many
 FAR = 0.5  # standard deviations: a center that far from the mean costs digits
 HEAVY = 0.25  # share of the squares: a block that has more of them passes its rounding on
 
@@ -55,11 +55,11 @@ def forward(
         affine(x, mean, scale, shift, y, start, stop, residual, least)
 
 
-@jit()
+@jit(reassociate=True)
 def begin(x, c):
     """The mean of some values, from the head of the first example to the tail of the last."""
-    step = max(1, x.shape[0] // SEEN)
-    width = min(x.shape[2], max(LINE, BLOCK // x.shape[0]))
+    step = max(1, x.shape[0] * LINE // SEEN)
+    width = min(x.shape[2], max(LINE, SEEN // x.shape[0]))
     s, count = 0.0, 0
     for n in range(0, x.shape[0], step):
         start = (x.shape[2] - width) * n // x.shape[0]

@@ -27,16 +27,22 @@ def summed(v, residual, i):
 def edges(x, mean, rest, inv_std, gamma, beta):
     """A sign and an edge for each channel: ``y > 0`` where ``sign * x > edge``.
 
-    In the dtype of ``x``, shape (2, C). So the way back need not read ``y``.
+    In the dtype of ``x``, shape (2, C). So the way back need not read ``y``. What lies at the edge
+    itself, and right behind it, is told by ``y``: in a constant channel, that is every value.
     """
-    found = np.empty((2, len(mean)), x.dtype)
+    found, infinity = np.empty((2, len(mean)), x.dtype), x.dtype.type(np.inf)
     for c in range(len(mean)):
         scale = gamma[c] * inv_std[c]
-        sign = -1.0 if scale < 0 else 1.0
-        edge = sign * (mean[c] + rest[c]) - beta[c] / abs(scale)
+        shift, sign = beta[c] - rest[c] * scale, x.dtype.type(-1 if scale < 0 else 1)
+        found[1, c] = sign * (mean[c] + rest[c]) - beta[c] / abs(scale)
+        edge = found[1, c]
+        if x.dtype.type((sign * edge - mean[c]) * scale + shift) > 0:
+            edge = np.nextafter(edge, -infinity)
+        elif x.itemsize == 8:  # else the edge, rounded, is the value next to the true one
+            after = np.nextafter(edge, infinity)
+            if (sign * after - mean[c]) * scale + shift <= 0:
+                edge = after
         found[0, c], found[1, c] = sign, edge
-        if found[1, c] > edge:  # rounded down, so that the next x is on the right side
-            found[1, c] = np.nextafter(found[1, c], -found.dtype.type(np.inf))
     return found
 
 

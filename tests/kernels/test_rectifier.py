@@ -112,3 +112,26 @@ def test_a_residual_of_any_layout_and_dtype_is_taken(rng):
     other = np.asfortranarray(other.astype("float64"))
     got = both_ways("numba", x, dy, other, *parameters, 1)
     agree(got, both_ways("never", x, dy, other, *parameters, 1), "float32")
+
+
+@pytest.mark.parametrize("shape, axis", SHAPES)
+@pytest.mark.parametrize("value, gamma", [(0.1, 0.5), (1e5, -2), (-3, 1)])
+@pytest.mark.parametrize("beta", [-1e-30, 0, 1e-30])
+def test_a_constant_channel_passes_all_or_nothing(shape, axis, value, gamma, beta):
+    x, dy = np.full(shape, value, "float32"), np.ones(shape, "float32")
+    gamma, beta = np.full((2, shape[axis]), [[gamma], [beta]], "float32")
+    y, _, _, dbeta, _ = both_ways("numba", x, dy, None, gamma, beta, axis)
+    assert np.all(y == max(beta[0], 0))
+    assert np.all(dbeta == (x.size // shape[axis] if beta[0] > 0 else 0))
+
+
+@pytest.mark.parametrize("shape, axis", SHAPES)
+@pytest.mark.parametrize("gamma", [-1, 1])
+def test_the_sign_of_y_in_float64_right_beside_a_mean_that_is_rounded(rng, shape, axis, gamma):
+    for size in range(2, 6):
+        x = 1 + rng.integers(size, size=shape) * 2.0**-52
+        dy = rng.integers(1, 9, shape).astype(float)
+        gammas = np.full(shape[axis], gamma, float)
+        y, _, _, dbeta, _ = both_ways("numba", x, dy, None, gammas, 0 * gammas, axis)
+        axes = tuple(a for a in range(x.ndim) if a != axis % x.ndim)
+        assert np.array_equal(dbeta, np.where(y > 0, dy, 0).sum(axes))
