@@ -169,7 +169,7 @@ def correlate(x, w, offsets, images, frame, y, first, last):
     step = images * frame[1][0] * frame[1][1] * frame[1][2]
     wide = WIDE * (BYTES // x.itemsize)
     count = _reach(y, images, frame, wide)
-    room = _zeros(offsets[-1] + step + count, x)  # the frame stays 0
+    room = _zeros(offsets[-1] + count, x)  # the frame stays 0
     sums = _zeros(ROWS * count, x)
     calls = groups * tiles * (count // wide) * -(-weights // CHAIN)
     flat_x, flat_y = x.reshape(-1), y.reshape(-1)
@@ -205,7 +205,7 @@ def weigh(x, dy, offsets, images, frame, dw, first, last):
     channels, out = x.shape[1] // groups, dy.shape[1] // groups
     step = images * frame[1][0] * frame[1][1] * frame[1][2]
     count = _reach(dy, images, frame, BYTES // x.itemsize)
-    room, gradients = _zeros(offsets[-1] + step + count, x), _zeros(ROWS * count, x)
+    room, gradients = _zeros(offsets[-1] + count, x), _zeros(ROWS * count, x)
     calls = (last - first) * -(-count // ALONG) * (weights // WIDE)
     flat_x, flat_dy = x.reshape(-1), dy.reshape(-1)
     part = images * _size(dy) // (groups * tiles)

@@ -136,6 +136,14 @@ def test_float32_stays_as_exact_as_products_of_matrices(rng):
         assert off[0] < 1.5 * off[1]
 
 
+def test_gradients_of_weights_stay_exact_where_images_are_large(rng):
+    given = example(rng, (1, 4, 200, 200), (8, 4, 3, 3), (1, 1), "float32")
+    exact = results("never", *(a.astype("float64") for a in given), (1, 1), 1)[2]
+    ours, general = (results(kernel, *given, (1, 1), 1)[2] for kernel in ("numba", "never"))
+    off = [np.sqrt(np.mean((dw - exact) ** 2)) for dw in (ours, general)]
+    assert off[0] < off[1]
+
+
 def test_results_do_not_depend_on_the_number_of_threads(rng, monkeypatch):
     given = example(rng, (40, 3, 9, 9), (24, 3, 3, 3), (1, 1), "float32")
     found = []
