@@ -94,9 +94,9 @@ def test_a_tie_is_not_shared():
     assert F.max_pool_backward(np.ones(y.shape), cache).tolist() == [[[[1, 0], [0, 0]]]]
 
 
-@pytest.mark.parametrize("kernel", [16, 17])
+@pytest.mark.parametrize("kernel", [(16, 16), (1, 257), (17, 17)])
 def test_windows_of_more_than_256_elements_remember_which(kernel):
-    x = np.zeros((1, 1, kernel, kernel))
+    x = np.zeros((1, 1, *kernel))
     x[0, 0, -1, -1] = 1
     y, cache = F.max_pool_forward(x, kernel)
     assert np.array_equal(F.max_pool_backward(y, cache), x)
