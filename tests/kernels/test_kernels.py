@@ -361,3 +361,16 @@ def test_the_buffer_of_numpy_is_as_it_was(rng):
     with kernels.using("numpy", threads=1):
         F.batch_norm_forward(rng.standard_normal((1000, 100)).astype("float32"))
     assert np.getbufsize() == before
+
+
+@pytest.mark.parametrize("shape", [(16, 3, 1024), (64, 3, 49)])
+def test_a_block_that_has_most_of_the_squares_costs_no_digits(rng, shape):
+    if not compiled.available():
+        pytest.skip("Numba is not installed: the extra 'fast'")
+    for huge in rng.uniform(50, 5000, 40):
+        x = rng.standard_normal(shape).astype("float32")
+        x[5, :, 40] = huge
+        with kernels.using("numba"):
+            _, cache = F.batch_norm_forward(x)
+        exact = x.astype("longdouble").var(axis=(0, 2)).astype(float)
+        np.testing.assert_allclose(cache.moments.var, exact, rtol=1e-8)
