@@ -95,7 +95,7 @@ def _checked(name, fused):
     if fused not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {fused!r}")
     if fused == "numba" and not compiled.available():
-        raise ValueError(f"{name} is 'numba', but Numba cannot be imported: see the extra 'fast'")
+        raise ValueError(f"{name} is 'numba', but Numba cannot be used: see the extra 'fast'")
     return fused
 
 

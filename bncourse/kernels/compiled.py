@@ -30,9 +30,15 @@ def available():
     """Whether Numba can be used; it is imported when this is asked."""
     if find_spec("numba") is None:
         return False
-    from bncourse.kernels.jit import numba
+    from bncourse.kernels.jit import numba, works
 
-    return numba is not None
+    return numba is not None and works(_trial, "batch norm")
+
+
+def _trial():
+    from bncourse.kernels.prefetch import touch
+
+    touch(np.zeros(16, np.float32))
 
 
 def forward(x, gamma, beta, eps, shape, residual=None, relu=False):

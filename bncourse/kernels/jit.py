@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import warnings
 from pathlib import Path
 
 try:
@@ -31,6 +32,24 @@ def jit(**options):
             return compiled(function)
 
     return decorate
+
+
+def works(trial, what):
+    """Whether ``trial()`` raises nothing; else it is said that ``what`` is done more slowly.
+
+    Some loops are written in LLVM's language, of which another Numba may have another idea.
+    """
+    try:
+        trial()
+    except Exception as error:  # of Numba, of LLVM, or of Python where their names have changed
+        warnings.warn(
+            f"Numba {numba.__version__} is there, but {what} cannot be compiled "
+            f"({type(error).__name__}: {error}); NumPy does it, more slowly",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _stamped(made):

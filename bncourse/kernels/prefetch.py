@@ -4,7 +4,7 @@ A processor foresees what is read next within a page of 4 KiB. The maps of one c
 rows far from each other, and at each the reading would begin anew: half of the memory's speed.
 """
 
-from bncourse.kernels.jit import numba
+from bncourse.kernels.jit import jit, numba
 
 if numba is None:
 
@@ -35,3 +35,9 @@ else:
             return context.get_dummy_value()
 
         return numba.types.void(row, numba.types.intp), generate
+
+
+@jit()
+def touch(row):
+    """Compiles the above, and no more."""
+    prefetch(row, 0)

@@ -81,7 +81,7 @@ def test_a_numba_that_cannot_be_imported_is_none(tmp_path, error):
         "print(F.batch_norm_forward(np.ones((900, 9)))[0].max())"
     )
     assert python(program) == "0.0"
-    assert "cannot be imported" in python(program, BNCOURSE_FUSED="numba")
+    assert "cannot be used" in python(program, BNCOURSE_FUSED="numba")
 
 
 def test_the_environment_chooses_for_a_program():
