@@ -2,12 +2,7 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from bncourse import arrays
-from bncourse.functional.threads import few, one_thread
-
-_TINY = 1_000_000  # multiplications: the BLAS does fewer by one thread anyway
 
 
 class DenseCache(NamedTuple):
@@ -57,7 +52,7 @@ def dense_forward(x, w, b=None):
         )
     if b is not None and tuple(b.shape) != (w.shape[1],):
         raise ValueError(f"b has shape {tuple(b.shape)}, but w asks for {(w.shape[1],)}")
-    y = _product(x, w)
+    y = x @ w
     if b is not None:
         y = y + b
     return y, DenseCache(x, w, b)
@@ -94,12 +89,4 @@ def dense_backward(dy, cache, input_gradient=True):
     x, w, b = cache
     xp = arrays.check_upstream(dy, (x.shape[0], w.shape[1]), x)
     db = None if b is None else xp.sum(dy, axis=0)
-    return _product(dy, w.T) if input_gradient else None, _product(x.T, dy), db
-
-
-def _product(a, b):
-    multiplications = a.shape[0] * a.shape[1] * b.shape[1]
-    if not isinstance(a, np.ndarray) or multiplications < _TINY or not few(multiplications):
-        return a @ b
-    with one_thread():
-        return a @ b
+    return dy @ w.T if input_gradient else None, x.T @ dy, db

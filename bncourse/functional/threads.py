@@ -7,13 +7,12 @@ threads wait in turn for one that is not running. Parts of a batch meet once, at
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from threading import Lock
 
-from threadpoolctl import ThreadpoolController
+from bncourse.kernels.threads import blas
 
 _WORTH_IT = 20_000_000  # multiplications: a millisecond, ten times what starting threads takes
-_FEW = 40_000_000  # multiplications: several threads are hardly faster than one
+_FEW = 10_000_000  # multiplications: a second thread would save less than 0.1 ms
 _alone = Lock()  # the number of threads of a BLAS is one for the whole process
 _usual = None  # that number, while the BLAS is held to one thread here
 
@@ -40,7 +39,7 @@ def share(f, n, multiplications):
 
 
 def few(multiplications):
-    """Whether a product of matrices is best done by one thread."""
+    """Whether little is lost if a product of matrices is done by one thread."""
     return multiplications < _FEW
 
 
@@ -68,18 +67,13 @@ def _limited(usual):
     global _usual
     _usual = usual
     try:
-        with _blas().limit(limits=1):
+        with blas().limit(limits=1):
             yield
     finally:
         _usual = None
 
 
-@cache
-def _blas():
-    return ThreadpoolController().select(user_api="blas")
-
-
 def _threads():
     before = _usual
-    now = max((library.num_threads for library in _blas().lib_controllers), default=1)
+    now = max((library.num_threads for library in blas().lib_controllers), default=1)
     return before or _usual or now  # where either is there, ``now`` may be the one of _limited

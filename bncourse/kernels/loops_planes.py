@@ -45,10 +45,7 @@ def multiply(typingctx, x, start, w, row, offsets, first, last, y, at, step):
     tile = _Tile(x.dtype)
 
     def generate(context, builder, signature, given):
-        def data(i):
-            return context.make_array(signature.args[i])(context, builder, given[i]).data
-
-        x, w, offsets, y = map(data, (0, 2, 4, 7))
+        x, w, offsets, y = tile.data(context, builder, signature, given, (0, 2, 4, 7))
         start, row, first, last, at, step = (given[i] for i in (1, 3, 5, 6, 8, 9))
         sums = tile.zeros(builder)
         with cgutils.for_range_slice(builder, first, last, tile.integer(1)) as (k, _):
@@ -77,10 +74,7 @@ def gather(typingctx, x, offsets, k, dy, step, first, last, dw, at, row):
     tile = _Tile(x.dtype)
 
     def generate(context, builder, signature, given):
-        def data(i):
-            return context.make_array(signature.args[i])(context, builder, given[i]).data
-
-        x, offsets, dy, dw = map(data, (0, 1, 3, 7))
+        x, offsets, dy, dw = tile.data(context, builder, signature, given, (0, 1, 3, 7))
         k, step, first, last, at, row = (given[i] for i in (2, 4, 5, 6, 8, 9))
         sums = tile.zeros(builder)
         shifts = [
@@ -112,6 +106,11 @@ class _Tile:
         self.align = dtype.bitwidth // 8
         self.lanes = BYTES // self.align
         self.vector = ir.VectorType(self.number, self.lanes)
+
+    def data(self, context, builder, signature, given, which):
+        """Where the numbers of some of the given arrays begin."""
+        arrays = (context.make_array(signature.args[i]) for i in which)
+        return [a(context, builder, given[i]).data for a, i in zip(arrays, which, strict=True)]
 
     def integer(self, i):
         return ir.Constant(ir.IntType(64), i)

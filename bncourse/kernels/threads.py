@@ -20,7 +20,7 @@ def count(size):
 
 def limit():
     """The threads that the BLAS may use now, by its own settings: they are meant for us as well."""
-    return max((library.num_threads for library in _blas().lib_controllers), default=1)
+    return max((library.num_threads for library in blas().lib_controllers), default=1)
 
 
 def share(f, parts):
@@ -43,7 +43,8 @@ def cuts(n, parts, unit=1):
 
 
 @cache
-def _blas():
+def blas():
+    """The libraries of matrix products in this process, to ask and to set their threads."""
     return ThreadpoolController().select(user_api="blas")
 
 

@@ -97,19 +97,3 @@ def test_one_thread_and_then_all_is_as_before(two):
         assert max(blas()) == 1
         raise ZeroDivisionError
     assert blas() == before
-
-
-@pytest.mark.parametrize("n, alone", [(10, False), (2000, True), (20000, False)])
-def test_a_dense_layer_uses_one_thread_where_several_are_no_faster(two, n, alone, monkeypatch):
-    seen = []
-    real = threads.ThreadpoolController.limit
-
-    def limit(self, **limits):
-        seen.append(limits)
-        return real(self, **limits)
-
-    monkeypatch.setattr(threads.ThreadpoolController, "limit", limit)
-    x, w = np.ones((n, 200), "float32"), np.ones((200, 12), "float32")
-    y, cache = F.dense_forward(x, w)
-    F.dense_backward(y, cache)
-    assert seen == [{"limits": 1}] * (3 if alone else 0)

@@ -35,10 +35,10 @@ def close(got, want, ulps=2):
 
 
 def sigmoid(x):
-    from bncourse.training.stages import _LARGEST
+    from bncourse.training.activation_stages import LARGEST
 
     y = np.empty_like(x)
-    loops.negated(x, y, _LARGEST[x.dtype.char])
+    loops.negated(x, y, LARGEST[x.dtype.char])
     np.exp(y, out=y)
     loops.sigmoid(y)
     return y

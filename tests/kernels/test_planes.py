@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from unusual import off_by_a_byte, read_only
 
 from bncourse import functional as F
 from bncourse import kernels
@@ -152,18 +153,6 @@ def test_results_do_not_depend_on_the_number_of_threads(rng, monkeypatch):
         found.append(results("numba", *given, (1, 1), 1))
     for other in found[1:]:
         assert all(map(np.array_equal, found[0], other))
-
-
-def read_only(a):
-    a = a.copy()
-    a.flags.writeable = False
-    return a
-
-
-def off_by_a_byte(a):
-    there = np.empty(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
-    there[...] = a
-    return there
 
 
 def mirrored(a):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from unusual import off_by_a_byte, read_only
 
 from bncourse import functional as F
 from bncourse import kernels
@@ -92,18 +93,6 @@ def test_memory_layouts_do_not_matter(rng):
     assert np.array_equal(y, F.max_pool_forward(x.copy("C"), 2)[0])
     dx = F.max_pool_backward(np.asfortranarray(y), cache)
     assert np.array_equal(dx, F.max_pool_backward(y, cache))
-
-
-def read_only(a):
-    a = a.copy()
-    a.flags.writeable = False
-    return a
-
-
-def off_by_a_byte(a):
-    there = np.empty(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
-    there[...] = a
-    return there
 
 
 @pytest.mark.parametrize("turn", [read_only, off_by_a_byte])

@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -841,3 +842,18 @@ def test_a_large_norm_has_the_same_bits_whatever_the_threads_and_before(dtype, m
     for got in (run(1, 2), run(2, 2)):
         for name, value in want.items():
             assert np.array_equal(value, got[name]), name
+
+
+@numba
+def test_beside_layers_with_threads_of_their_own_small_products_take_one(monkeypatch, rng):
+    used = []
+    monkeypatch.setattr(stages, "one_thread", lambda: used.append(1) or nullcontext())
+
+    def calls(n, *layers):
+        used.clear()
+        trained(lambda: nn.Sequential(dense(D, H, 1), *layers, dense(H, K, 2)), rng, steps=1, n=n)
+        return len(used)
+
+    assert calls(N, nn.ReLU()) == 0
+    assert calls(N, nn.LayerNorm(H)) == 5  # three products a layer, but for the first gradient
+    assert calls(2000, nn.LayerNorm(H)) == 3  # those of the first layer are large by then
